@@ -30,6 +30,7 @@ KINDS = {
     "precision": "measurement",
     "packing": "packing plan",
     "test_splits": "openings of a test split",
+    "live": "model for a page",
 }
 RUN_FILE = "run.json"
 PREPARED_DATA = "prepared data"

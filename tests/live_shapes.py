@@ -56,7 +56,7 @@ def run_in_node(program: str, models: dict[str, OpenModel], **given: Any) -> Any
         | {"weights": each.weights}
         for name, each in ((name, page_contents(opened)) for name, opened in models.items())
     }
-    files = [read_asset(PACKAGE, file) for file in PROGRAM if file != "page.js"]
+    files = [read_asset(PACKAGE, file) for file in PROGRAM if file != "contained.js"]
     script = "\n".join([*files, START.replace("PROGRAM", program)])
     with tempfile.TemporaryDirectory() as folder:  # an argument holds 128 kB only
         file = Path(folder) / "program.js"

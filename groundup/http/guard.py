@@ -52,6 +52,8 @@ POLICY = (
     "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+# Of a page that also compiles WebAssembly.
+COMPILING = POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
 # What the policy begins with of a page that an app serves with scripts inside.
 SANDBOX = "sandbox allow-scripts allow-downloads; default-src 'none'; "
 SECURITY = {
@@ -350,7 +352,8 @@ def secure(
     headers.setdefault("cache-control", "no-store")
     policy = headers.get("content-security-policy", "")
     headers.update(security)
-    if policy.startswith(SANDBOX):  # its page has no origin, so it can't ask this server anything
+    # a page in a sandbox has no origin, so it can't ask this server anything
+    if policy.startswith(SANDBOX) or policy == COMPILING:
         headers["content-security-policy"] = policy
     if allowed_origin:
         headers["access-control-allow-origin"] = allowed_origin

@@ -105,6 +105,8 @@ class ModelServer:
         # never take more than one of the threads that all requests share, nor more than one
         # process.
         self._costly_lock = asyncio.Lock()
+        self.parts_lock = asyncio.Lock()
+        """Weights of a model are prepared for its page one at a time (`app/live_model.py`)."""
         # Each check of a sentence is some answers more.
         self.checks = asyncio.Semaphore(CHECKS_AT_ONCE)
 

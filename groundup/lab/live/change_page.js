@@ -61,7 +61,7 @@ class ChangePage {
     this.ids = ids;
     this.before = softmax(live.logitsAt(ids.length));
     this.written.show(ids, this.before);
-    const other = byId("other-text"), text = live.tokenizer.decode(ids);
+    const other = byId("other-text"), text = live.textOf(ids);
     if (other.value === (this.text ?? "")) other.value = text; // not edited yet
     this.text = text;
     byId("change-question").replaceChildren("After ", word(live.tokenizer.show(ids.at(-1))), " comes");
@@ -150,7 +150,7 @@ class ChangePage {
 
   showBars() {
     const { before, after } = this, { tokenizer } = this.live;
-    const best = (shares) => Array.from(shares.keys()).sort((one, other) => shares[other] - shares[one]).slice(0, COMPARED_TOKENS);
+    const best = (shares) => mostProbable(shares).slice(0, COMPARED_TOKENS);
     const ids = [...new Set([...best(before), ...best(after)])].sort((one, other) => Math.max(before[other], after[other]) - Math.max(before[one], after[one]));
     const most = Math.max(before[ids[0]], after[ids[0]]);
     byId("change-bars").replaceChildren(...ids.slice(0, SHOWN_BARS).map((id) => {
@@ -182,7 +182,7 @@ class ChangePage {
   // Another text's activations.
 
   readOther(run = true) {
-    const { live } = this, text = byId("other-text").value, ids = text.trim() ? live.tokenizer.encode(text).slice(0, live.config.context_tokens - 1) : [];
+    const { live } = this, text = byId("other-text").value, ids = text.trim() ? live.encodeOther(text, this.ids ?? []).slice(0, live.config.context_tokens - 1) : [];
     this.traced = null;
     this.single.patch = null;
     this.otherIds = ids.length && String(ids) !== String(this.ids) ? ids : null;

@@ -117,9 +117,8 @@ function wordIds(tokenizer, word) {
 
 /** From the mean of the embedding table to the mean row of a word's tokens, with length 1. @param {LiveModel} model @param {number[]} ids */
 function wordDirection(model, ids) {
-  const { width, vocab_size } = model.config, table = model.weights["embedding.weight"], direction = new Float64Array(width);
-  for (let start = 0; start < table.length; start += width) for (let c = 0; c < width; c++) direction[c] -= table[start + c] / vocab_size;
-  for (const id of ids) for (let c = 0; c < width; c++) direction[c] += table[id * width + c] / ids.length;
+  const { width } = model.config, table = model.weights["embedding.weight"], direction = meanRow(table, width).map((value) => -value);
+  for (const id of ids) rowOf(table, id, width).forEach((value, c) => (direction[c] += value / ids.length));
   const length = Math.sqrt(direction.reduce((sum, value) => sum + value * value, 0));
   return Float32Array.from(direction, (value) => value / length);
 }

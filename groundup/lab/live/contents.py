@@ -14,16 +14,12 @@ import torch
 from torch import Tensor
 
 from groundup.errors import ModelError
+from groundup.lab.live.supported import MAX_PARAMETERS, MAX_SERVED_PARAMETERS, config_fault
 from groundup.lab.live.tables import PREFIX, live_config, tokenizer_table
 from groundup.lab.live.training_choices import TrainingChoices, training_choices
 from groundup.lab.stream import require_language_model
 from groundup.model.heads import LanguageModel
 from groundup.weights.model_format import OpenModel
-
-# A file of 107 MB: Chromium opens it in seconds, and writes some tokens a second.
-MAX_PARAMETERS = 20_000_000
-# Those with a twin in model.js.
-FEEDFORWARDS = ("swiglu", "geglu", "gelu")
 
 
 class PageContents(NamedTuple):
@@ -68,22 +64,18 @@ def page_contents(opened: OpenModel) -> PageContents:
 def _require_supported(opened: OpenModel) -> None:
     config = opened.config
     parameters = sum(weight.numel() for weight in opened.model.parameters())
+    fault, talk = config_fault(config), f"groundup serve {opened.path}"
+    if fault:
+        fix = f"Talk with it in the browser by: {talk}"
+        raise ModelError(f"{opened.path} has {fault}.", fix=fix)
     if parameters > MAX_PARAMETERS:
+        served = f"Open its page from a server, which sends it in parts: {talk}, then /live/NAME there"
+        if parameters > MAX_SERVED_PARAMETERS:
+            served = f"Talk with it in the browser by: {talk}"
         raise ModelError(
             f"{opened.path} has {parameters:,} parameters ({parameters * 16 // 3 / 1e6:,.0f} MB as "
             f"a page); a page holds {MAX_PARAMETERS:,}.",
-            fix=f"Talk with it in the browser by: groundup serve {opened.path}",
-        )
-    if config.num_experts:
-        raise ModelError(
-            f"{opened.path} has experts, which the page's program does not compute.",
-            fix=f"Talk with it in the browser by: groundup serve {opened.path}",
-        )
-    if config.feedforward not in FEEDFORWARDS:
-        raise ModelError(
-            f"{opened.path} has the activation {config.feedforward}; the page's program has "
-            f"{', '.join(FEEDFORWARDS)}.",
-            fix=f"Talk with it in the browser by: groundup serve {opened.path}",
+            fix=served,
         )
 
 

@@ -22,10 +22,8 @@ function dot(one, other) {
 
 /** The row of the head that belongs to a token, minus the mean of all rows. @param {LiveModel} model @param {number} id */
 function headDirection(model, id) {
-  const { width, vocab_size, tied_head } = model.config, table = model.weights[tied_head ? "embedding.weight" : "head.weight"];
-  const direction = Float64Array.from(table.subarray(id * width, (id + 1) * width));
-  for (let start = 0; start < table.length; start += width) for (let c = 0; c < width; c++) direction[c] -= table[start + c] / vocab_size;
-  return direction;
+  const { width, tied_head } = model.config, table = model.weights[tied_head ? "embedding.weight" : "head.weight"], mean = meanRow(table, width);
+  return Float64Array.from(rowOf(table, id, width), (value, c) => value - mean[c]);
 }
 
 /** @param {LiveModel} model that has run the tokens before the last one @param {number[]} ids @param {number} id whose logit it is @returns {Contributions} */
@@ -50,7 +48,10 @@ function directContributions(model, ids, id) {
     networks[layer] = dot(seen[`feedforward ${layer}`], pass(layer, "feedforward", seen[`between ${layer}`]));
     const own = pass(layer, "attention", seen[`stream ${layer}`]), output = model.weights[`blocks.${layer}.attention.output.weight`], mixed = seen[`heads ${layer}`];
     heads[layer] = Array(num_heads).fill(0);
-    for (let c = 0, at = 0; c < own.length; c++) for (let d = 0; d < mixed.length; d++, at++) heads[layer][Math.floor(d / head_width)] += own[c] * output[at] * mixed[d];
+    for (let c = 0; c < own.length; c++) {
+      const row = rowOf(output, c, mixed.length);
+      for (let d = 0; d < mixed.length; d++) heads[layer][Math.floor(d / head_width)] += own[c] * row[d] * mixed[d];
+    }
   }
   return { embedding: dot(seen["stream 0"], direction), heads, networks, score };
 }

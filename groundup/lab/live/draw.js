@@ -65,7 +65,7 @@ function listPicture(values, ref, { label, note = "", tiles = true, scale = 0, o
 function stripOf(values, ref, label, shown, scale) {
   let most = scale;
   if (!most) for (const value of values) most = Math.max(most, Math.abs(value));
-  const strip = element("div", { className: "strip", tabIndex: 0, innerHTML: squares(values, shown, most) });
+  const strip = squares(element("div", { className: "strip", tabIndex: 0 }), values, shown, most);
   strip.setAttribute("role", "slider");
   strip.setAttribute("aria-label", `${label}, number`);
   strip.setAttribute("aria-valuemin", "1");
@@ -77,14 +77,14 @@ function stripOf(values, ref, label, shown, scale) {
   return strip;
 }
 
-/** As HTML, which is made faster than element by element. @param {ArrayLike<number>} values @param {number} count @param {number} most */
-function squares(values, count, most) {
-  let html = "";
-  for (let index = 0; index < count; index++) {
-    const share = most ? Math.abs(values[index]) / most : 0;
-    html += `<i${values[index] < 0 ? ' class="low"' : ""} style="--s:${share.toFixed(2)}"></i>`;
+/** Puts a square for each number into a strip. @param {HTMLElement} strip @param {ArrayLike<number>} values @param {number} count @param {number} most */
+function squares(strip, values, count, most) {
+  strip.innerHTML = "<i></i>".repeat(count);
+  for (let index = 0, square = strip.firstElementChild; square; index++, square = square.nextElementSibling) {
+    square.style.setProperty("--s", (most ? Math.abs(values[index]) / most : 0).toFixed(2));
+    if (values[index] < 0) square.className = "low";
   }
-  return html;
+  return strip;
 }
 
 /** Squares in a row, so that the rows are whole. @param {number} count */

@@ -164,8 +164,8 @@ class Explanation {
   /** The tokens whose rows of the embedding are most like one's. @param {number} id */
   neighbours(id) {
     const { width, vocab_size } = this.live.config, table = this.live.model.weights["embedding.weight"];
-    this.lengths ??= Float64Array.from({ length: vocab_size }, (_, row) => lengthOf(table.subarray(row * width, (row + 1) * width)) || 1);
-    const row = table.slice(id * width, (id + 1) * width), likeness = matvec(table, row, undefined, new Float32Array(vocab_size)).map((value, other) => value / (this.lengths[other] * this.lengths[id]));
+    this.lengths ??= Float64Array.from({ length: vocab_size }, (_, row) => lengthOf(rowOf(table, row, width)) || 1);
+    const row = rowOf(table, id, width).slice(), likeness = matvec(table, row, undefined, new Float32Array(vocab_size)).map((value, other) => value / (this.lengths[other] * this.lengths[id]));
     const shown = new Set(), near = [];
     for (const other of Array.from(likeness.keys()).sort((a, b) => likeness[b] - likeness[a])) {
       const text = this.live.tokenizer.show(other);

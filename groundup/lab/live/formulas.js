@@ -138,7 +138,7 @@ class Inside {
 
   /** Rows of a matrix of the model. @param {string} name @param {number} row @param {number} columns */
   row(name, row, columns) {
-    return this.model.weights[`${name}.weight`].subarray(row * columns, (row + 1) * columns);
+    return rowOf(this.model.weights[`${name}.weight`], row, columns);
   }
 
   get outputHead() {

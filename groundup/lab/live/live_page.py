@@ -48,6 +48,7 @@ PROGRAM = (
     "train_page.js",
     "alone.js",
     "page.js",
+    "contained.js",
 )
 STYLES = ("live.css", "explain.css", "changes.css", "train.css", "alone.css")
 START = "Once upon a time"
@@ -93,7 +94,8 @@ def render_live(
         "checksum": contents.checksum,
         "training": contents.training,
     }
-    main = node("main", _controls(text, contents), _repeats(memorised))
+    training = train_controls([each["config"] for each in contents.training["small"]])
+    main = node("main", controls(text, contents.config, training), _repeats(memorised))
     body = node(
         "body",
         _opening(contents, name),
@@ -118,11 +120,8 @@ def render_live(
 
 def _opening(contents: PageContents, name: str) -> Node:
     config = contents.config
-    shape = (
-        f"{contents.parameters:,} parameters: {config['num_layers']} blocks of "
-        f"{config['num_heads']} heads, width {config['width']:,}, vocabulary "
-        f"{config['vocab_size']:,}, context {config['context_tokens']:,} tokens."
-    )
+    context = f"context {config['context_tokens']:,} tokens."
+    shape = f"{shape_words(contents.parameters, config)}, {context}"
     what = "This file contains the model itself. It runs here, in your browser, without a network."
     inside = node("a", "Every step of a guess", href="#inside")
     train = node("a", "Train a model", href="#train")
@@ -135,8 +134,17 @@ def _opening(contents: PageContents, name: str) -> Node:
     )
 
 
-def _controls(text: str, contents: PageContents) -> list[Node]:
-    config = contents.config
+def shape_words(parameters: int, config: Mapping[str, Any]) -> str:
+    return (
+        f"{parameters:,} parameters: {config['num_layers']} blocks of {config['num_heads']} heads, "
+        f"width {config['width']:,}, vocabulary {config['vocab_size']:,}"
+    )
+
+
+def controls(text: str, config: Mapping[str, Any], training: Node) -> list[Node]:
+    """What the page's program is used by; `config` is that of `live_config`, `training` the part
+    that trains.
+    """
     box = node("textarea", text, id="text", rows=4, spellcheck="false", dir="auto")
     text_box = node("label", "Your text, which the model continues", box)
     buttons = [
@@ -175,7 +183,7 @@ def _controls(text: str, contents: PageContents) -> list[Node]:
         ),
         explanation(config),
         change_controls(config),
-        train_controls([each["config"] for each in contents.training["small"]]),
+        training,
         id="controls",
     )
     needs = node("noscript", node("p", "The model runs as JavaScript, which is switched off here."))

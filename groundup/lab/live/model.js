@@ -31,7 +31,7 @@
  * @property {number[]} sinusoids           frequencies of sinusoidal positions; empty: none
  *
  * @typedef {{frequencies: number[], factor: number}} Rotation
- * @typedef {Object<string, Float32Array>} Weights   by groundup's own names
+ * @typedef {Object<string, Float32Array|Int8Matrix>} Weights   by groundup's own names; of 8 bits are matrices of a large model (int8.js)
  *
  * What a probe is called with, in the order of the computation. Of a token: `embedding` (its row),
  * `position_embedding` (what is added to it, if anything), `stream` (the input of block `layer`; of
@@ -48,8 +48,9 @@
  * @param {number} head    -1: of no single head
  */
 
-/** out = W x (+ b): each row of W [rows, x.length] times x. @param {Float32Array} W @param {Float32Array} x @param {Float32Array|undefined} b @param {Float32Array} out */
+/** out = W x (+ b): each row of W [rows, x.length] times x. @param {Float32Array|Int8Matrix} W @param {Float32Array} x @param {Float32Array|undefined} b @param {Float32Array} out */
 function matvec(W, x, b, out) {
+  if (!ArrayBuffer.isView(W)) return W.times(x, b, out);
   const columns = x.length, whole = columns - (columns % 4);
   for (let row = 0, start = 0; row < out.length; row++, start += columns) {
     let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
@@ -64,6 +65,24 @@ function matvec(W, x, b, out) {
   }
   return out;
 }
+
+/** One row of a matrix. @param {Float32Array|Int8Matrix} W @param {number} row @param {number} columns @returns {Float32Array} */
+const rowOf = (W, row, columns) => (ArrayBuffer.isView(W) ? W.subarray(row * columns, (row + 1) * columns) : W.row(row));
+
+/** The mean of all rows, computed once. @param {Float32Array|Int8Matrix} W @param {number} columns @returns {Float64Array} */
+function meanRow(W, columns) {
+  if (!MEAN_ROWS.has(W)) {
+    const mean = new Float64Array(columns), rows = W.length / columns;
+    for (let row = 0; row < rows; row++) {
+      const values = rowOf(W, row, columns);
+      for (let c = 0; c < columns; c++) mean[c] += values[c] / rows;
+    }
+    MEAN_ROWS.set(W, mean);
+  }
+  return MEAN_ROWS.get(W);
+}
+/** @type {WeakMap<Float32Array|Int8Matrix, Float64Array>} */
+const MEAN_ROWS = new WeakMap();
 
 /** x / rms(x) * weight. @param {Float32Array} x @param {Float32Array} weight @param {number} eps */
 function rmsNorm(x, weight, eps) {
@@ -145,14 +164,14 @@ function sinusoidRow(position, width, frequencies) {
   return row;
 }
 
+const FIRST_ROOM_TOKENS = 64;
+
 class LiveModel {
   /** @param {LiveConfig} config @param {Weights} weights */
   constructor(config, weights) {
     this.config = config;
     this.weights = weights;
-    const stored = config.num_kv_heads * config.head_width;
-    const room = () => Array.from({ length: config.num_layers }, () => new Float32Array(config.context_tokens * stored));
-    [this.keys, this.values] = [room(), room()];
+    [this.keys, this.values] = ["key", "value"].map(() => Array.from({ length: config.num_layers }, () => new Float32Array()));
     /** Sees, and may change, each value on its way. @type {Probe|null} */
     this.probe = null;
   }
@@ -169,9 +188,20 @@ class LiveModel {
    * @param {number} id @param {number} position @returns {Float32Array}
    */
   step(id, position) {
+    this.makeRoom(position);
     let x = this.at("stream", this.embed(id, position), 0);
     for (let layer = 0; layer < this.config.num_layers; layer++) x = this.at("stream", this.block(layer, x, position), layer + 1);
     return this.at("logits", this.unembed(this.at("final_norm", this.finish(x))));
+  }
+
+  /** Keys and values have room for twice as many tokens as often as it is needed. @param {number} position */
+  makeRoom(position) {
+    const { num_kv_heads, head_width, context_tokens } = this.config, stored = num_kv_heads * head_width;
+    if (position * stored < this.keys[0].length) return;
+    const tokens = Math.min(context_tokens, Math.max(FIRST_ROOM_TOKENS, 2 * position));
+    for (const rows of [this.keys, this.values]) {
+      rows.forEach((held, layer) => (rows[layer] = new Float32Array(tokens * stored)).set(held));
+    }
   }
 
   /** The output of the last block, normalised where the blocks don't do so at their end. @param {Float32Array} x */
@@ -190,7 +220,7 @@ class LiveModel {
   /** The row of the embedding, and of the positions where they are added. @param {number} id @param {number} position */
   embed(id, position) {
     const { width } = this.config;
-    let x = this.weights["embedding.weight"].slice(id * width, (id + 1) * width);
+    let x = rowOf(this.weights["embedding.weight"], id, width).slice();
     if (this.config.scaled_embedding) x = x.map((value) => value * Math.sqrt(width));
     this.at("embedding", x);
     const added = this.positionRow(position);

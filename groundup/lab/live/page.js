@@ -5,40 +5,14 @@
 const SHOWN_TOKENS = 10; // rows of the table of probabilities
 const PAUSE_MS = 60; // of work between two frames
 
-/** The weights from the base64 of the page. Throws an Error whose message is for the reader. @param {{tensors: Object<string, [number, number]>, checksum: number}} contents @returns {Weights} */
-function readWeights(contents) {
-  const text = byId("weights").textContent, letters = 4 * 1024 * 1024, damaged = "This file is damaged: the weights in it are not those that were written. Make it again with groundup lab --live.";
-  const bytes = new Uint8Array(4 * Object.values(contents.tensors).reduce((sum, [, length]) => sum + length, 0));
-  let place = 0;
-  try {
-    for (let start = 0; start < text.length; start += letters) {
-      const part = atob(text.slice(start, start + letters));
-      for (let index = 0; index < part.length; index++) bytes[place++] = part.charCodeAt(index);
-    }
-  } catch {
-    throw new Error(damaged);
-  }
-  if (place !== bytes.length || crc32(bytes) !== contents.checksum) throw new Error(damaged);
-  const numbers = new Float32Array(bytes.buffer);
-  return Object.fromEntries(Object.entries(contents.tensors).map(([name, [start, length]]) => [name, numbers.subarray(start, start + length)]));
-}
-
-/** @param {Uint8Array} bytes */
-function crc32(bytes) {
-  const table = Uint32Array.from({ length: 256 }, (_, byte) => {
-    for (let bit = 0; bit < 8; bit++) byte = byte & 1 ? (byte >>> 1) ^ 0xedb88320 : byte >>> 1;
-    return byte;
-  });
-  let sum = 0xffffffff;
-  for (let index = 0; index < bytes.length; index++) sum = table[(sum ^ bytes[index]) & 255] ^ (sum >>> 8);
-  return (sum ^ 0xffffffff) >>> 0;
-}
+/** A question in a prompt, by the model's chat template: ids, text encoded with the question, ids. @typedef {{before: number[], start: string, end: string, after: number[], strips: boolean}} ChatPrompt */
 
 class LivePage {
-  /** @param {{config: LiveConfig, tokenizer: TokenizerTable, tensors: Object, checksum: number, training: Object}} contents */
-  constructor(contents) {
+  /** @param {{config: LiveConfig, tokenizer: TokenizerTable, training?: Object, chat?: ChatPrompt|null}} contents `training`: where the page trains, too @param {Weights} weights */
+  constructor(contents, weights) {
     this.config = contents.config;
-    this.model = new LiveModel(contents.config, readWeights(contents));
+    this.chat = contents.chat;
+    this.model = new LiveModel(contents.config, weights);
     this.tokenizer = new ByteLevelTokenizer(contents.tokenizer);
     /** Prompt and answer. @type {number[]} */
     this.ids = [];
@@ -50,13 +24,14 @@ class LivePage {
     this.task = 0; // raised to stop what is running
     this.explanation = new Explanation(this);
     this.changing = new ChangePage(this);
-    this.training = new TrainPage(this, contents.training);
+    if (contents.training) this.training = new TrainPage(this, contents.training);
     this.listen();
     this.readText();
   }
 
   listen() {
     byId("text").addEventListener("input", () => this.readText());
+    if (this.chat) byId("as-question").addEventListener("change", () => this.readText());
     byId("next").addEventListener("click", () => this.write(1));
     byId("write").addEventListener("click", () => this.write(Number(byId("tokens-to-write").value) || 20));
     byId("stop").addEventListener("click", () => this.stop("Stopped."));
@@ -93,7 +68,7 @@ class LivePage {
 
   async readText() {
     this.stop("");
-    const ids = this.tokenizer.encode(byId("text").value), most = this.config.context_tokens - 1;
+    const ids = this.encode(byId("text").value), most = this.config.context_tokens - 1;
     const same = commonLength(ids, this.ids);
     this.ids = ids.slice(0, most);
     this.cached = Math.min(this.cached, Math.max(0, same - 1)); // the last one again, for the share of what follows
@@ -101,6 +76,30 @@ class LivePage {
     this.promptLength = this.place = this.ids.length;
     const cut = ids.length > most ? ` The model reads ${most} tokens at most: the text's first ${most} are read.` : "";
     await this.catchUp(`${this.ids.length} tokens.${cut}`);
+  }
+
+  get asksQuestion() {
+    return Boolean(this.chat) && byId("as-question").checked;
+  }
+
+  /** The ids of a text, or of a prompt with it as its question. @param {string} text */
+  encode(text) {
+    if (!this.asksQuestion) return this.tokenizer.encode(text);
+    if (!text.trim()) return [];
+    const { before, start, end, after, strips } = this.chat;
+    return [...before, ...this.tokenizer.encodeInside(start + (strips ? text.trim() : text) + end), ...after];
+  }
+
+  /** What the box of another text holds for these ids of the page: of a prompt its question. @param {number[]} ids */
+  textOf(ids) {
+    return this.asksQuestion ? byId("text").value : this.tokenizer.decode(ids);
+  }
+
+  /** Another text as far as `ids` go: another question has the same answer after it. @param {string} text @param {number[]} ids */
+  encodeOther(text, ids) {
+    const other = this.encode(text);
+    if (!this.asksQuestion || !other.length) return other;
+    return ids.length < this.promptLength ? other.slice(0, ids.length) : [...other, ...ids.slice(this.promptLength)];
   }
 
   /** Runs the tokens that the cache lacks, in pieces between frames. */
@@ -297,18 +296,15 @@ function bar(share) {
 
 /** The most probable ids, and one more that is to be seen. @param {Float64Array} shares @param {number|undefined} also */
 function mostProbable(shares, also) {
-  const ids = Array.from(shares.keys()).sort((one, other) => shares[other] - shares[one]).slice(0, SHOWN_TOKENS);
+  const ids = [];
+  for (let id = 0; id < shares.length; id++) {
+    if (ids.length === SHOWN_TOKENS && !(shares[id] > shares[ids.at(-1)])) continue;
+    const at = ids.findIndex((other) => shares[id] > shares[other]);
+    ids.splice(at < 0 ? ids.length : at, 0, id);
+    ids.length = Math.min(ids.length, SHOWN_TOKENS);
+  }
   if (also !== undefined && !ids.includes(also)) ids.push(also);
   return ids;
 }
 
 const frame = () => new Promise((resolve) => setTimeout(resolve, 0));
-
-showAlone(new URLSearchParams(location.search).get("alone"));
-try {
-  globalThis.livePage = new LivePage(JSON.parse(byId("contents").textContent));
-} catch (error) {
-  byId("controls").hidden = true;
-  byId("failure").hidden = false;
-  byId("failure").textContent = error instanceof Error ? error.message : String(error);
-}

@@ -14,8 +14,12 @@ function argmax(values) {
 /** All but the k largest at -Infinity; exactly k stay. 0 keeps all. @param {Float32Array} logits @param {number} k */
 function keepTopK(logits, k) {
   if (k === 0 || k >= logits.length) return logits;
-  const order = Array.from(logits.keys()).sort((one, other) => logits[other] - logits[one]);
-  return keepOnly(logits, order.slice(0, k));
+  const least = logits.slice().sort()[logits.length - k], kept = [], equal = [];
+  logits.forEach((value, id) => {
+    if (value > least) kept.push(id);
+    if (value === least) equal.push(id);
+  });
+  return keepOnly(logits, [...kept, ...equal.slice(0, k - kept.length)]);
 }
 
 /** The smallest set of most probable tokens whose probability reaches p. 1 keeps all. @param {Float32Array} logits @param {number} p */

@@ -39,7 +39,7 @@ function matching(one, other, result) {
   const products = one.values.map((value, index) => value * other.values[index]);
   const strip = (list, label, note = "") => listPicture(list.values, list.ref, { label, tiles: false, note });
   const most = Math.max(...products.map(Math.abs)) || 1;
-  const cells = element("div", { className: "strip products", ariaHidden: "true", innerHTML: squares(products, products.length, most) });
+  const cells = squares(element("div", { className: "strip products", ariaHidden: "true" }), products, products.length, most);
   cells.style.setProperty("--columns", String(columnsOf(products.length)));
   const head = element("div", { className: "list-head" }, element("b", { textContent: "their products" }), element("span", { textContent: "same sign blue, different signs orange" }));
   return element("div", { className: "matching" }, strip(one, one.label), operator("×"), strip(other, other.label), operator("="), element("div", { className: "list" }, head, cells), result);

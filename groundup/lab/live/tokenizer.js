@@ -35,7 +35,12 @@ class ByteLevelTokenizer {
    * @returns {number[]}
    */
   encode(text) {
-    const ids = this.table.bos_id === null ? [] : [this.table.bos_id];
+    return [...(this.table.bos_id === null ? [] : [this.table.bos_id]), ...this.encodeInside(text)];
+  }
+
+  /** The ids of a text that goes on after other ids. @param {string} text @returns {number[]} */
+  encodeInside(text) {
+    const ids = [];
     const whole = this.table.nfc ? text.toWellFormed().normalize("NFC") : text.toWellFormed();
     for (const piece of this.split(whole)) ids.push(...this.encodePiece(piece));
     return ids;

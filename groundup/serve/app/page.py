@@ -41,6 +41,7 @@ from groundup.http.page import page_routes
 from groundup.http.responses import JsonResponse
 from groundup.lab.tokens import beginning
 from groundup.runs import LIVE_NAME, read_stage_kinds
+from groundup.serve.app.live_model import live_fault, live_model_routes
 from groundup.serve.app.page_files import served_files
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.model_registry import ModelAlias, ModelInfo
@@ -125,6 +126,7 @@ def routes(server: ModelServer) -> list[Route]:
         *page_routes(served_files),
         Route("/groundup/models", models),
         live_route(server),
+        *live_model_routes(server),
         Route("/groundup/heads", heads, methods=["POST"]),
         Route("/groundup/inside", inside, methods=["POST"]),
         Route("/groundup/why", why, methods=["POST"]),
@@ -244,6 +246,7 @@ def menu(models: Sequence[tuple[ModelAlias, ModelInfo]]) -> list[JsonObject]:
                 "sampling": {**chat_sampling(info.path), **own},
                 "labels": list(info.labels),
                 "live": live_page_of(alias, info) is not None,
+                "runs_in_page": live_fault(alias, info) == "",
             }
         )
     return sorted(entries, key=lambda entry: KINDS.index(entry["kind"]))
