@@ -197,23 +197,32 @@ class ChangePage {
     this.traced = otherIds;
     if (!otherIds) return;
     const layers = this.live.config.num_layers + 1, count = Math.min(ids.length, otherIds.length, GRID_TOKENS);
-    this.streams = streamsOf(this.scratch, otherIds);
+    let paused = performance.now();
+    const pause = async () => {
+      if (performance.now() - paused < PAUSE_MS) return;
+      await frame();
+      paused = performance.now();
+    };
+    const streams = [];
+    for (const [place, id] of otherIds.entries()) {
+      await pause();
+      if (this.traced !== otherIds || this.ids !== ids) return;
+      streams.push(streamOf(this.scratch, id, place));
+    }
+    this.streams = streams;
     const other = softmax(this.scratch.unembed(this.scratch.finish(this.streams.at(-1).at(-1))));
     const pair = { answer: tellingToken(other, this.before), wrong: tellingToken(this.before, other) };
     const least = this.differenceOf(this.before, pair), most = this.differenceOf(other, pair);
     this.grid = { count, cells: Array.from({ length: layers }, (_, layer) => this.gridRow(layer, count)) };
     this.drawGrid(pair);
     const model = (this.tracer ??= new ChangedModel(this.live.model)), same = ids.length === otherIds.length ? commonLength(ids, otherIds) - ids.length + count : 0;
-    let paused = performance.now();
     for (let at = count - 1; at >= Math.max(0, same); at--) { // what is the same in both restores nothing
       for (let layer = layers - 1; layer >= 0; layer--) {
         model.setChanges([this.patchAt(layer, at)]);
         const restored = (this.differenceOf(softmax(model.logits(ids)), pair) - least) / (most - least);
         this.shade(this.grid.cells[layer][at], restored);
-        if (performance.now() - paused < PAUSE_MS) continue;
-        await frame();
+        await pause();
         if (this.traced !== otherIds || this.ids !== ids) return;
-        paused = performance.now();
       }
     }
   }
@@ -310,7 +319,7 @@ class ChangePage {
 
   /** The stream of the text, without changes. */
   ownStreams() {
-    if (this.streamsFor !== this.ids) [this.own, this.streamsFor] = [streamsOf(this.scratch, this.ids), this.ids];
+    if (this.streamsFor !== this.ids) [this.own, this.streamsFor] = [streamsOf(this.live.model, this.ids), this.ids]; // which its cache holds already
     return this.own;
   }
 

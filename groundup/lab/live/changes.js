@@ -92,13 +92,16 @@ function setWeight(weights, index, weight) {
 
 /** The residual stream of a text: of each token, that of each layer. @param {LiveModel} model whose cache is overwritten @param {number[]} ids @returns {Float32Array[][]} */
 function streamsOf(model, ids) {
-  return ids.map((id, place) => {
-    const layers = [], before = model.probe;
-    model.probe = (name, values, layer) => { if (name === "stream") layers[layer] = values.slice(); };
-    model.step(id, place);
-    model.probe = before;
-    return layers;
-  });
+  return ids.map((id, place) => streamOf(model, id, place));
+}
+
+/** The same of one token, when those before it have been run. @param {LiveModel} model @param {number} id @param {number} place @returns {Float32Array[]} */
+function streamOf(model, id, place) {
+  const layers = [], before = model.probe;
+  model.probe = (name, values, layer) => { if (name === "stream") layers[layer] = values.slice(); };
+  model.step(id, place);
+  model.probe = before;
+  return layers;
 }
 
 /** The median length of a text's stream vectors at a layer, without the first token's. @param {Float32Array[][]} streams @param {number} layer */

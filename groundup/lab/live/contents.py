@@ -69,7 +69,9 @@ def _require_supported(opened: OpenModel) -> None:
         fix = f"Talk with it in the browser by: {talk}"
         raise ModelError(f"{opened.path} has {fault}.", fix=fix)
     if parameters > MAX_PARAMETERS:
-        served = f"Open its page from a server, which sends it in parts: {talk}, then /live/NAME there"
+        served = (
+            f"A server's page fetches it in parts: {talk}, then open /live/{opened.path.name} there"
+        )
         if parameters > MAX_SERVED_PARAMETERS:
             served = f"Talk with it in the browser by: {talk}"
         raise ModelError(

@@ -13,7 +13,9 @@ class ContributionCard {
   show(ids, shares) {
     this.task++;
     [this.ids, this.id] = [ids, argmax(shares)];
-    const found = directContributions(this.live.model, ids, this.id), { config } = this.live;
+    const { config } = this.live, seconds = this.live.stepSeconds * ids.length * partsOf(config).length;
+    byId("written-remove").textContent = `Leave out each in turn${seconds < 10 ? "" : ` (${duration(seconds)})`}`;
+    const found = directContributions(this.live.model, ids, this.id);
     const sum = found.heads.flat().concat(found.networks).reduce((total, value) => total + value, 0);
     const largest = Math.max(...found.heads.flat().concat(found.networks).map(Math.abs));
     byId("written-said").replaceChildren("The logit of ", word(this.live.tokenizer.show(this.id)), ` is ${signedLogit(found.score)} against the mean of all tokens: the embedding wrote ${signedLogit(found.embedding)}, heads and networks ${signedLogit(sum)}, biases the rest.`);

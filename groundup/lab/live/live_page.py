@@ -141,12 +141,19 @@ def shape_words(parameters: int, config: Mapping[str, Any]) -> str:
     )
 
 
-def controls(text: str, config: Mapping[str, Any], training: Node) -> list[Node]:
+def controls(
+    text: str,
+    config: Mapping[str, Any],
+    training: Node,
+    *,
+    label: str = "Your text, which the model continues",
+    choice: Node | None = None,
+) -> list[Node]:
     """What the page's program is used by; `config` is that of `live_config`, `training` the part
-    that trains.
+    that trains, `choice` what stands below the text box.
     """
     box = node("textarea", text, id="text", rows=4, spellcheck="false", dir="auto")
-    text_box = node("label", "Your text, which the model continues", box)
+    text_box = node("label", label, box)
     buttons = [
         node("button", words, type="button", id=id, disabled=disabled)
         for id, words, disabled in (
@@ -158,7 +165,7 @@ def controls(text: str, config: Mapping[str, Any], training: Node) -> list[Node]
     ]
     written = node(
         "div",
-        node("section", text_box, _settings(), class_="text"),
+        node("section", text_box, choice, _settings(), class_="text"),
         node("div", buttons, class_="buttons"),
         node("p", role="status", id="status"),
         node("p", id="written-text", dir="auto", hidden="hidden"),

@@ -15,12 +15,6 @@ class LoadError extends Error {
 const megabytes = (/** @type {number} */ bytes) => `${Math.round(bytes / 1e6).toLocaleString("en")} MB`;
 const wait = (/** @type {number} */ seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
 
-/** @param {number} seconds */
-function duration(seconds) {
-  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
-  return `${Math.round(seconds / 60)} minutes`;
-}
-
 class ModelLoader {
   /** @param {{name: string, digest: string, address: string, bytes: number, memory: number, program: string}} what `bytes` and `memory` are estimates; `program`: int8.wasm in base64 */
   constructor(what) {
@@ -156,14 +150,11 @@ class ModelLoader {
 
   /** @param {Weights} weights */
   start(weights) {
-    for (const [name, value] of Object.entries(this.page.sampling)) {
-      const input = byId(name.replace("_", "-"));
-      if (input) input.value = String(value);
-    }
+    for (const name of ["temperature", "top_k", "top_p"]) byId(name.replace("_", "-")).value = String(this.page.sampling[name]);
     byId("as-question").closest("label").hidden = !this.page.chat;
     byId("as-question").checked = Boolean(this.page.chat);
     if (this.page.chat) byId("text").value = QUESTION;
-    for (const id of ["load", "load-stop", "load-progress", "load-takes"]) byId(id).hidden = true;
+    for (const id of ["load", "load-stop", "load-progress", "load-takes", "load-heading"]) byId(id).hidden = true;
     byId("controls").hidden = false;
     globalThis.livePage = new LivePage(this.page, weights);
     const how = this.program ? "" : ", in JavaScript";

@@ -129,7 +129,9 @@ class LivePage {
 
   /** The logits before the token at a place. @param {number} place */
   logitsAt(place) {
-    return this.model.step(this.ids[place - 1], place - 1);
+    const began = performance.now(), logits = this.model.step(this.ids[place - 1], place - 1);
+    this.stepSeconds = (performance.now() - began) / 1000;
+    return logits;
   }
 
   /** Writes tokens from the place shown on: what stood there is replaced. @param {number} count */
@@ -222,7 +224,11 @@ class LivePage {
     });
     const isWritten = this.ids.length > this.promptLength, text = (some) => this.tokenizer.decode(some);
     byId("written-text").hidden = !isWritten;
-    if (isWritten) byId("written-text").replaceChildren(element("span", { className: "quiet", textContent: text(this.ids.slice(0, this.promptLength)) }), text(this.ids.slice(this.promptLength)));
+    if (isWritten) {
+      const written = this.ids.slice(this.promptLength), given = element("span", { className: "quiet", textContent: text(this.ids.slice(0, this.promptLength)) });
+      if (this.asksQuestion) byId("written-text").replaceChildren(text(written.filter((id) => !this.tokenizer.table.stop_ids.includes(id))));
+      else byId("written-text").replaceChildren(given, text(written));
+    }
     const focused = byId("tokens").contains(document.activeElement);
     byId("tokens").replaceChildren(...buttons);
     if (focused) buttons[place]?.focus();
@@ -305,6 +311,12 @@ function mostProbable(shares, also) {
   }
   if (also !== undefined && !ids.includes(also)) ids.push(also);
   return ids;
+}
+
+/** @param {number} seconds */
+function duration(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  return `${Math.round(seconds / 60)} minutes`;
 }
 
 const frame = () => new Promise((resolve) => setTimeout(resolve, 0));

@@ -54,7 +54,7 @@ QUESTION = " \ue000 "
 
 class ModelParts(NamedTuple):
     folder: Path
-    count: int
+    num_parts: int
 
     @property
     def page_file(self) -> Path:
@@ -62,7 +62,7 @@ class ModelParts(NamedTuple):
 
     def read(self, part: int) -> bytes:
         """The bytes of a part, from 0: PART_BYTES, of the last one fewer. Raises IndexError."""
-        if not 0 <= part < self.count:
+        if not 0 <= part < self.num_parts:
             raise IndexError(part)
         with (self.folder / WEIGHTS_FILE).open("rb") as file:
             file.seek(part * PART_BYTES)

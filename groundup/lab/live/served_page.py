@@ -48,6 +48,7 @@ KERNEL = "int8.wasm"
 PROGRAM_ADDRESS = "../groundup/live-program"
 # Connections for which the time is told, in Mbit/s.
 FAST, SLOW = 50, 10
+TEXT_LABEL = "Your text, which the model continues, or your question"
 NO_TRAINING = (
     "A model of this size does not train in a page: with gradients and the optimizer's state it "
     "takes sixteen times the memory of its weights in 8 bits. The page of a small model of your "
@@ -101,9 +102,10 @@ def render_served(served: ServedModel, fault: str = "") -> str:
         "memory": memory,
         "program": base64.b64encode(kernel()).decode(),
     }
-    needs, failure, written = controls(START, config, _no_training())
+    needs, failure, written = controls(
+        START, config, _no_training(), label=TEXT_LABEL, choice=_question_choice()
+    )
     written.set("hidden", "hidden")
-    _offer_question(written)
     parts = [needs, failure, _loader(size, memory), written]
     return _page(served.name, header, parts, safe_json(held))
 
@@ -162,7 +164,7 @@ def _loader(size: int, memory: int) -> Node:
     ]
     return node(
         "section",
-        node("h2", "The model"),
+        node("h2", "The model", id="load-heading"),
         node("p", takes, id="load-takes"),
         node("div", id="load-notes"),
         node("div", buttons, class_="buttons"),
@@ -176,8 +178,6 @@ def _no_training() -> Node:
     return node("section", node("h2", "Train a model"), node("p", NO_TRAINING), id="train")
 
 
-def _offer_question(written: Node) -> None:
-    """The choice between a text and a question, below the text box."""
+def _question_choice() -> Node:
     box = node("input", type="checkbox", id="as-question")
-    choice = node("label", box, " a question, in the model's chat template", hidden="hidden")
-    written.find("section").insert(1, choice)
+    return node("label", box, " a question: put into the model's chat template", hidden="hidden")

@@ -24,7 +24,7 @@ from groundup.errors import GroundupError
 from groundup.http.guard import COMPILING
 from groundup.http.page import MEDIA_TYPES
 from groundup.lab.live.supported import served_fault
-from groundup.serve.model_registry import ModelAlias, ModelInfo
+from groundup.serve.model_registry import LATEST, ModelAlias, ModelInfo
 from groundup.serve.requests import RequestError
 from groundup.serve.server import OPERATOR, ModelServer
 from groundup.serve.worker import in_own_thread
@@ -59,7 +59,9 @@ def live_model_routes(server: ModelServer) -> list[Route]:
 
         name = request.path_params["name"]
         alias, info = await server.find(name, "completion")
-        served = ServedModel(alias.name, info.config, info.parameters, info.digest)
+        served = ServedModel(
+            alias.name.removesuffix(f":{LATEST}"), info.config, info.parameters, info.digest
+        )
         html = await asyncio.to_thread(render_served, served, live_fault(alias, info))
         return HTMLResponse(html, headers={"content-security-policy": COMPILING})
 
@@ -94,8 +96,8 @@ def live_model_routes(server: ModelServer) -> list[Route]:
 
     async def part(request: Request) -> Response:
         parts, number = await parts_of(request), request.path_params["part"]
-        if number >= parts.count:
-            raise RequestError(f"the model has {parts.count} parts, from 0", status=404)
+        if number >= parts.num_parts:
+            raise RequestError(f"the model has {parts.num_parts} parts, from 0", status=404)
         return Response(await asyncio.to_thread(parts.read, number), media_type=BYTES)
 
     model = "/groundup/live-model/{name}/{digest}"

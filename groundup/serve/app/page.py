@@ -46,7 +46,7 @@ from groundup.serve.app.page_files import served_files
 from groundup.serve.fields import Body, Whole, read_fields
 from groundup.serve.model_registry import ModelAlias, ModelInfo
 from groundup.serve.requests import RequestError
-from groundup.serve.server import ModelServer
+from groundup.serve.server import OPERATOR, ModelServer
 from groundup.serve.worker import Worker, in_own_thread
 
 if TYPE_CHECKING:
@@ -95,7 +95,10 @@ def routes(server: ModelServer) -> list[Route]:
         models = await asyncio.to_thread(
             lambda: [(alias, registry.info(alias)) for alias in registry.aliases()]
         )
-        return JsonResponse({"models": await asyncio.to_thread(menu, models)})
+        entries = await asyncio.to_thread(menu, models)
+        if server.client is not OPERATOR:  # weights are for the operator alone
+            entries = [{**entry, "runs_in_page": False} for entry in entries]
+        return JsonResponse({"models": entries})
 
     async def inside(request: Request) -> Response:
         body = read_fields(InsideBody, await server.read_body(request))

@@ -6,7 +6,7 @@ import { node, refill } from "./dom.js";
 const KINDS = { chat: "Chat models", base: "Base models: they continue a text", classifier: "Classifiers" };
 const known = new Map(); // name and digest -> what /api/show told; it reads files, and a model with the same digest is the same
 
-/** All models, chat models first: {name, kind, capabilities, sampling, labels, live}. Throws Refusal. */
+/** All models, chat models first: {name, kind, capabilities, sampling, labels, live, runs_in_page}. Throws Refusal. */
 export async function models() {
   const { models: listed } = await ask("/groundup/models");
   return listed.map((each) => ({ ...each, name: short(each.name) }));
@@ -33,8 +33,11 @@ async function shown({ name, digest, modified_at: modified }) {
   return known.get(key);
 }
 
-/** The page with a model inside: `live` is one that has it. */
-export const livePage = ({ name }) => `groundup/live/${encodeURIComponent(name)}`;
+/** Where the page with a model inside is: the file of a build where `live`, else one whose weights come in parts; "": there is none. */
+export function livePage({ name, live, runs_in_page: runs }) {
+  if (live) return `groundup/live/${encodeURIComponent(name)}`;
+  return runs ? `live/${encodeURIComponent(name)}` : "";
+}
 
 /** "tiny:latest" -> "tiny" */
 export const short = (name) => name.replace(/:latest$/, "");

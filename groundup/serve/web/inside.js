@@ -16,7 +16,10 @@ export class Inside {
       event.preventDefault();
       this.#look(1);
     });
-    this.model.addEventListener("change", () => refill(get("inside-heads")));
+    this.model.addEventListener("change", () => {
+      refill(get("inside-heads"));
+      this.#offerPage();
+    });
   }
 
   /** A text to look at as soon as the view is shown. */
@@ -27,13 +30,20 @@ export class Inside {
 
   /** Ask for the models again; keeps the choice. Throws Refusal. */
   async refresh() {
-    const found = await models();
-    const isAny = offer(this.model, found, "completion", this.wanted ?? this.model.value);
-    const whole = found.find(({ live }) => live);
-    get("inside-live").hidden = !whole;
-    if (whole) refill(get("inside-live"), `${whole.name}, the model that was trained here from random numbers, also stands in a page of its own: it runs there, every number from your text to the next token is explained, and parts of it can be changed. `, node("a", { href: livePage(whole) }, "Open the model's page"));
+    this.models = await models();
+    const isAny = offer(this.model, this.models, "completion", this.wanted ?? this.model.value);
+    this.#offerPage();
     if (this.wanted && isAny) this.#look(1);
     this.wanted = null;
+  }
+
+  /** The page that runs the chosen model in the browser, or else the one of a build. */
+  #offerPage() {
+    const chosen = this.models.find(({ name }) => name === this.model.value), whole = this.models.find(({ live }) => live) ?? chosen, page = whole && livePage(whole);
+    get("inside-live").hidden = !page;
+    if (!page) return;
+    const what = whole.live ? ", the model that was trained here from random numbers, also stands in a page of its own: it runs there" : " also has a page of its own, where it runs in your browser (it says first how much is fetched)";
+    refill(get("inside-live"), `${whole.name}${what}, every number from your text to the next token is explained, and parts of it can be changed. `, node("a", { href: page }, "Open the model's page"));
   }
 
   async #look(block) {

@@ -21,11 +21,12 @@ export class Models {
   async refresh() {
     const [found, { models: running }, listed] = await Promise.all([described(), ask("/api/ps"), models()]);
     const held = new Map(running.map((each) => [short(each.name), each]));
-    refill(get("model-list"), found.map((model) => card(model, listed.find(({ name, live }) => live && name === model.name), held.get(model.details.parent_model ? short(model.details.parent_model) : model.name))));
+    refill(get("model-list"), found.map((model) => card(model, listed.find(({ name }) => name === model.name), held.get(model.details.parent_model ? short(model.details.parent_model) : model.name))));
   }
 }
 
-function card(model, live, held) {
+function card(model, entry, held) {
+  const page = entry && livePage(entry);
   const state = held ? `in memory, ${bytes(held.size)} with its cache; ${leaves(held.expires_at)}` : "not in memory";
   const facts = [
     ["parameters", count.format(model.model_info["general.parameter_count"])],
@@ -41,7 +42,7 @@ function card(model, live, held) {
     node("p", { class: held ? "badge held" : "badge" }, state),
     node("p", { class: "quiet" }, `${model.details.family}: ${model.capabilities.map((each) => CAN[each] ?? each).join(", ")}`),
     node("dl", { class: "facts" }, facts.map(([name, value]) => node("div", {}, node("dd", {}, value), node("dt", {}, name)))),
-    live ? node("a", { href: livePage(live) }, "The page with this model inside") : null,
+    page ? node("a", { href: page }, "The page with this model inside") : null,
     model.parameters ? node("details", {}, node("summary", {}, "Stop strings and parameters"), node("pre", { tabindex: 0 }, model.parameters)) : null,
     model.template ? node("details", {}, node("summary", {}, "Chat template"), node("pre", { tabindex: 0 }, model.template)) : null,
   );
