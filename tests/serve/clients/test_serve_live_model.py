@@ -206,6 +206,7 @@ def test_axe_finds_no_violation(
     page.wait_for_selector("#load:enabled")
     assert violations(page) == []
     page.click("#load")
+    page.wait_for_selector("#status:has-text('tokens.')")
     page.evaluate("document.querySelector('#changes').scrollIntoView()")
     page.wait_for_selector("#change-bars .compared")
     assert violations(page) == []
