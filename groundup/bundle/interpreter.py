@@ -16,7 +16,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, PackagePath, distribution
 from pathlib import Path
 
 import groundup
@@ -121,13 +121,27 @@ def needed(requirement: str, extras: Iterable[str]) -> Iterator[Distribution]:
                 left.append((each.name, frozenset(each.extras)))
 
 
-def _copy_files(found: Distribution, site: Path) -> None:
+def packages_bytes(requirement: str, extras: Iterable[str]) -> int:
+    """Return the size of what `copy_packages` copies of other packages. Raises ConfigError."""
+    return sum(
+        Path(str(file.locate())).stat().st_size
+        for found in needed(requirement, extras)
+        if found.metadata["Name"] != "groundup"
+        for file in _files_to_run(found)
+    )
+
+
+def _files_to_run(found: Distribution) -> Iterator[PackagePath]:
     for file in found.files or ():
         parts = file.parts
         if ".." in parts or file.suffix in DEVELOPERS_SUFFIXES or {*parts} & DEVELOPERS_FOLDERS:
             continue
-        if file.as_posix().startswith(DEVELOPERS_FILES):
-            continue
+        if not file.as_posix().startswith(DEVELOPERS_FILES):
+            yield file
+
+
+def _copy_files(found: Distribution, site: Path) -> None:
+    for file in _files_to_run(found):
         target = site / file
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(str(file.locate()), target)

@@ -100,6 +100,8 @@ def end_change(folder: Path) -> None:
 # "grup", and the version of the tables below and of the vectors.
 APPLICATION_ID, VERSION = 0x67727570, 4
 BUSY_TIMEOUT_S = 30.0
+# Begins the place of a file that lies in the index's own folder (`carried.py`).
+BESIDE = "./"
 # SQLite's names of errors of a reader that can't make the files of the log.
 NO_LOG = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR_SHM")
 

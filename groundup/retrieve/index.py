@@ -9,6 +9,7 @@ passages, joined. `database.py` has the tables.
 """
 
 import json
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from groundup.data.reading.layouts import LAYOUTS
 from groundup.data.reading.options import SourceOptions
 from groundup.errors import ConfigError, FormatError, in_command, require
 from groundup.retrieve.database import (
+    BESIDE,
     INDEX_FILE,
     SHOWN,
     SHOWN_FROM,
@@ -68,7 +70,7 @@ VECTORS_FOLDER, VECTORS_FILE = "vectors", "vectors.json"
 TUNED, ADAPTER_FILE = "reader", "reader.safetensors"
 _PASSAGES = f"""SELECT {SHOWN}, passage_hash.hash {SHOWN_FROM}
     LEFT JOIN passage_hash ON passage_hash.id = passage.id"""
-_TEXT, _START = 1, 7
+_TEXT, _ADDRESS, _PLACE, _START = 1, 4, 5, 7
 MAKE = "groundup index DOCS --out"
 _FAULTS = "SELECT place, fault FROM file WHERE fault != '' ORDER BY place"
 
@@ -225,8 +227,16 @@ class Index:
                 fault = "differs from its hash: the index is damaged"
                 fix = f"Delete {self.folder} and make it again: {MAKE} {self.folder}"
                 raise FormatError(self.file, f"passage {shown[0]}", fault, fix=fix)
+            for column in (_ADDRESS, _PLACE):
+                shown[column] = self._here(shown[column])
             found.append(tuple(shown))
         return found
+
+    def _here(self, place: str) -> str:
+        """Return a place as it is on this machine: that of a carried index is in its folder."""
+        if not place.startswith(BESIDE):
+            return place
+        return str(self.folder.absolute() / place)
 
     def document_text(self, document_id: int) -> str:
         """Return a document's whole text, in which the spans of its passages stand; "" for one that
@@ -262,7 +272,9 @@ class Index:
 
     def file_state(self, place: str) -> tuple[str, str] | None:
         """Return the state (see `update.state_of`) and SHA-256 that a file had when it was read."""
-        rows = self.rows("SELECT state, sha256 FROM file WHERE place = ?", (place,))
+        beside = BESIDE + place.removeprefix(f"{self.folder.absolute()}{os.sep}")
+        query = "SELECT state, sha256 FROM file WHERE place IN (?, ?)"
+        rows = self.rows(query, (place, beside))
         return next(((state, sha256) for state, sha256 in rows), None)
 
     def counts(self) -> IndexCounts:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
 
 AUTO, WORDS, VECTORS, BOTH = "auto", "words", "vectors", "both"
+WORDS_ALONE = "searched by words alone"
 RANKINGS = (AUTO, WORDS, VECTORS, BOTH)
 
 
@@ -70,5 +71,5 @@ def vectors_for(by: str, folder: Path, device: str, progress: Progress) -> "Vect
     except GroundupError as error:
         if by != AUTO:
             raise
-        progress.say(f"note: searched by words alone: {error}")
+        progress.say(f"note: {WORDS_ALONE}: {error}")
         return None

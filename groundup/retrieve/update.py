@@ -27,6 +27,7 @@ from groundup.errors import ConfigError, DataError, GroundupError, in_command
 from groundup.language.terms import analysis
 from groundup.locks import only_one
 from groundup.progress import Progress, Silent
+from groundup.retrieve.database import BESIDE
 from groundup.retrieve.doc_files import DocFile, doc_files, read_documents
 from groundup.retrieve.index import INDEX_FILE, IndexConfig
 from groundup.retrieve.passages import language_of_text, split
@@ -167,6 +168,10 @@ class _Update:
         if not found:
             fix = f"Name some: groundup index DOCS --out {in_command(self._folder)}."
             raise ConfigError(f"{self._folder} has no documents yet.", fix=fix)
+        if any(each.spec.startswith(BESIDE) for each in found):
+            documents = in_command(self._folder / DOCUMENTS)
+            fix = f"Make a new one of its documents: groundup index {documents} --out NEW.index"
+            raise ConfigError(f"{self._folder} is the copy of an index in an app.", fix=fix)
         return found
 
     def bring_up_to_date(self, source: Source) -> None:

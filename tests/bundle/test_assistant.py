@@ -1,0 +1,161 @@
+"""`groundup app` of a build with documents, or of an index: an assistant that is carried elsewhere."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_encoder import save_encoder
+
+import groundup
+from groundup.bundle.assistant import assistant_parts, carry
+from groundup.cli.main import run
+from groundup.data.reading.source_files import Source
+from groundup.device import Compute
+from groundup.errors import ConfigError
+from groundup.model.config import ModelConfig
+from groundup.model.heads import LanguageModel, initialise
+from groundup.progress import Silent
+from groundup.retrieve.rankings import vectors_for
+from groundup.retrieve.update import update_index
+from groundup.retrieve.vectors import embed_with, make_vectors
+from groundup.runs import BuildResults, provenance
+from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.model_io import open_model, save_model
+from groundup.weights.verify import verify_path
+
+FIRM = Path(__file__).parents[1] / "retrieve" / "small_firm"
+QUESTION = "What is the price of a crown?"
+CPU = Compute(torch.device("cpu"))
+RECIPE = """
+name = "clinic"
+pack = "/somewhere/of/mine"
+[assistant]
+organisation = "Pebblegate"
+"""
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    """A clinic's build, with documents, actions and a tiny chat model."""
+    folder = tmp_path / "clinic"
+    documents = shutil.copytree(FIRM / "documents", tmp_path / "documents")
+    update_index(folder / "index", [Source(str(documents))], progress=Silent())
+    (folder / "actions").mkdir()
+    for name in ("actions.toml", "world.sql"):
+        shutil.copy(FIRM / name, folder / "actions" / name)
+    (folder / "recipe.toml").write_text(RECIPE)
+    tokenizer = train_tokenizer(["to be, or not to be, that is the question " * 3], 300)
+    shape = {"width": 16, "num_layers": 1, "num_heads": 2, "num_kv_heads": 2}
+    config = ModelConfig(
+        vocab_size=tokenizer.vocab_size, context_tokens=32, feedforward_width=32, **shape
+    )
+    model = LanguageModel(config)
+    initialise(model, torch.Generator().manual_seed(3))
+    save_model(model, folder / "chat", tokenizer)
+    kinds = {"base": "base", "index": "index", "actions": "actions", "chat": "chat"}
+    BuildResults(**asdict(provenance()), recipe="clinic", kinds=kinds).write(folder)
+    return folder
+
+
+def carried_from(source: Path, tmp_path: Path) -> Path:
+    """What an app has of it, at another place; all that it was made of is gone."""
+    parts = assistant_parts(source)
+    assert parts is not None and parts.documents == 12
+    opened = parts.model and open_model(parts.model, CPU)
+    (tmp_path / "made").mkdir()
+    name = carry(parts, tmp_path / "made", opened, Silent())
+    app = (tmp_path / "made").rename(tmp_path / "carried")
+    for gone in ("documents", "clinic"):
+        shutil.rmtree(tmp_path / gone)
+    return app / name
+
+
+def test_the_assistant_answers_elsewhere_from_the_documents_beside_it(
+    build: Path, tmp_path: Path
+) -> None:
+    with groundup.open_assistant(build) as assistant:
+        titles, here = assistant.action_titles, assistant.reply(QUESTION)
+    assert (build / "world.sqlite").is_file()
+    place = carried_from(build, tmp_path)
+    assert not (place / "world.sqlite").exists()  # what was done here stays here
+    with groundup.open_assistant(place) as assistant:
+        there = assistant.reply(QUESTION)
+        assert assistant.action_titles == titles and titles
+    assert there.text == here.text and "£690" in there.text and there.found
+    assert Path(there.sources[0].file).is_relative_to(place)
+    assert verify_path(place).manifests == 2
+
+
+def test_nothing_of_the_first_machine_is_in_its_records(build: Path, tmp_path: Path) -> None:
+    place = carried_from(build, tmp_path)
+    for file in (file for file in place.rglob("*") if file.is_file()):
+        content = file.read_bytes()
+        assert str(tmp_path).encode() not in content and b"/somewhere/of/mine" not in content, file
+    assert not (place / "base").exists()
+
+
+def test_an_encoder_that_is_a_folder_is_carried_and_found(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = save_encoder(tmp_path / "my-encoder")
+    embed = embed_with(str(encoder), CPU, Silent())
+    make_vectors(build / "index", embed, str(encoder), progress=Silent())
+    place = carried_from(build / "index", tmp_path)
+    shutil.rmtree(encoder)
+    monkeypatch.chdir(place.parent)
+    found = vectors_for("both", place, "cpu", Silent())
+    assert found is not None and found.known.model == "encoders/my-encoder"
+    assert verify_path(place).unlisted == 12  # the documents, which the app's manifest lists
+
+
+def test_an_encoder_that_is_not_here_is_named_with_its_command(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = save_encoder(tmp_path / "my-encoder")
+    make_vectors(
+        build / "index", embed_with(str(encoder), CPU, Silent()), str(encoder), progress=Silent()
+    )
+    about = json.loads((build / "index" / "vectors" / "vectors.json").read_text())
+    about["model"] = "all-mpnet-base-v2"
+    (build / "index" / "vectors" / "vectors.json").write_text(json.dumps(about))
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "empty"))
+    with pytest.raises(ConfigError, match="all-mpnet-base-v2, which made the vectors") as caught:
+        assistant_parts(build)
+    assert "groundup pull all-mpnet-base-v2" in str(caught.value)
+
+
+def test_a_page_can_not_search(
+    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "app"
+    assert run(["app", str(build), "--out", str(out), "--form", "page"]) == 2
+    assert "can't search" in capsys.readouterr().err and not out.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="is made on Linux only")
+def test_the_app_of_an_assistant_starts_elsewhere_with_nothing_of_this_environment(
+    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "made"
+    assert run(["app", str(build), "--out", str(made)]) == 0
+    said = capsys.readouterr()
+    assert "12 documents" in said.out and "Python with its packages" in said.err
+    app = tmp_path / "carried over" / "app"
+    app.parent.mkdir()
+    shutil.move(made, app)
+    for gone in ("documents", "clinic"):
+        shutil.rmtree(tmp_path / gone)
+    assert verify_path(app).unlisted == 0
+    environment = {"PATH": os.defpath, "HOME": str(tmp_path)}
+    done = subprocess.run(
+        [app / "start.sh", "--check"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "serves clinic:latest" in done.stdout and "12 documents as clinic" in done.stdout
