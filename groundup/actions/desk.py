@@ -36,6 +36,7 @@ from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
 from groundup.actions.ledger import Party
 from groundup.actions.pending import pending
 from groundup.actions.progress import in_sentences, known_values, shown
+from groundup.actions.reading import MarkNames
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
@@ -93,13 +94,19 @@ class ActionDesk:
         self.chooser, self._by_meaning = ActionChooser(found.actions), False
         self._timeout_s = timeout_s
 
-    def hear_by_meaning(self, embed: Embed, encoder: str = USUAL_ENCODER) -> None:
+    def hear_by_meaning(
+        self,
+        embed: Embed,
+        encoder: str = USUAL_ENCODER,
+        mark_names: MarkNames | None = None,
+    ) -> None:
         """Compare messages with examples by their vectors, too, from now on; `embed` makes those of
-        `encoder`, one of `fitted_encoders`. The first call makes the vectors of the examples, some
-        20 ms each with USUAL_ENCODER.
+        `encoder`, one of `fitted_encoders`, `mark_names` reads names beside the rules. The first
+        call makes the vectors of the examples, some 20 ms each with USUAL_ENCODER.
         """
         if not self._by_meaning:
-            self.chooser = ActionChooser(self.actions.actions, embed, fitted_weights(encoder))
+            weights = fitted_weights(encoder)
+            self.chooser = ActionChooser(self.actions.actions, embed, weights, mark_names)
             self._by_meaning = True
 
     def turn(

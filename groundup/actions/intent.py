@@ -56,6 +56,7 @@ from groundup.actions.message_form import (
     sentence_forms,
     sentences,
 )
+from groundup.actions.reading import MarkNames
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import is_within, words
 
@@ -119,9 +120,10 @@ class ActionChooser:
         actions: Sequence[Action],
         embed: Embed | None = None,
         weights: MeaningWeights | None = None,
+        mark_names: MarkNames | None = None,
     ) -> None:
         """`embed`: the vectors of an encoder (None: by words alone), `weights`: those that were
-        fitted for it, by default USUAL_ENCODER's.
+        fitted for it, by default USUAL_ENCODER's; `mark_names`: its reader of names.
         """
         self._verbs = _first_words(actions)
         self._titles = {_plain(each.title): each.name for each in actions}
@@ -160,7 +162,7 @@ class ActionChooser:
             asked = {each.name: [each.title, *each.examples] for each in actions}
             answered = [text for each in actions for text in each.not_examples]
             weights = weights or fitted_weights(USUAL_ENCODER)
-            self.meanings = Meanings(asked, answered, embed, weights)
+            self.meanings = Meanings(asked, answered, embed, weights, mark_names)
 
     def choose(
         self,

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from groundup.actions.reading import MarkNames
+
 FITTED = Path(__file__).parent / "meaning"
 """Has ENCODER.json for each encoder for which weights were fitted."""
 USUAL_ENCODER = "all-minilm-l6-v2"
@@ -131,11 +133,13 @@ class Meanings:
         answered: Sequence[str],
         embed: Embed,
         weights: MeaningWeights,
+        mark_names: MarkNames | None = None,
     ) -> None:
         """`asked`: of each action its title and then its examples; `answered`: near questions that
-        documents answer; `weights`: those for the vectors of `embed`.
+        documents answer; `weights`: those for the vectors of `embed`; `mark_names`: None: names
+        are read by rules alone.
         """
-        self._embed, self.weights = embed, weights
+        self._embed, self.weights, self.mark_names = embed, weights, mark_names
         self._made: dict[str, Vectors] = {}
         self.prepare([*answered, *(text for texts in asked.values() for text in texts)])
         self._asked = {name: self._stacked(texts) for name, texts in asked.items()}

@@ -13,6 +13,7 @@ from groundup.actions.intent_meaning import Meanings
 from groundup.actions.message_form import sentences
 from groundup.actions.own_words import without_markup
 from groundup.actions.progress import Bound, KnownWorld, shown
+from groundup.actions.reading import MarkNames
 from groundup.actions.state import HeldValue, ValueSource
 from groundup.actions.values import (
     MAX_READ_CHARACTERS,
@@ -91,7 +92,8 @@ class MessageReading:
                     place = start + told.start, start + told.end
                     values[slot.name] = HeldValue(told.value, "message", *place, str(told.value))
         unclear, both = {}, {}
-        for name, readings in unclear_values(slots, message, self.today, asked_of).items():
+        mark = self._mark_names
+        for name, readings in unclear_values(slots, message, self.today, asked_of, mark).items():
             own = self.action.slot(name)
             if own is not None and name not in values:
                 both[name] = tuple(
@@ -101,6 +103,10 @@ class MessageReading:
                 choices = f" {self.action.say('or')} ".join(each.shown for each in both[name])
                 unclear[name] = self.action.say("unclear", values=choices)
         return MessageValues(values, unclear, both)
+
+    @property
+    def _mark_names(self) -> MarkNames | None:
+        return None if self.meanings is None else self.meanings.mark_names
 
     def _told(self, slot: Slot, message: str) -> ReadValue | None:
         """Return the option of a choice that a sentence or clause of a message tells."""
@@ -124,9 +130,10 @@ class MessageReading:
         self, slots: tuple[Slot, ...], message: str, asked: Slot | None, asked_of: Slot | None
     ) -> Iterator[tuple[Slot, ReadValue]]:
         """Yield the values that their slots accept."""
-        found = dict(read_values(slots, message, self.today, asked_of))
+        mark = self._mark_names
+        found = dict(read_values(slots, message, self.today, asked_of, mark))
         if slots != self.action.askable:  # a name that is not among the known ones
-            others = read_values(self.action.askable, message, self.today, asked).items()
+            others = read_values(self.action.askable, message, self.today, asked, mark).items()
             known = [slot.name for slot in self.action.askable if slot.among]
             found = {name: each for name, each in others if name in known} | found
         for name, each in found.items():

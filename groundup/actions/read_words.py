@@ -73,6 +73,7 @@ _IS_STATE = re.compile(
     r"(?i:i'?m|i am)\s+[A-Z]{2,}(?:ING|ED|ED OFF|FUL|LESS|OUS|ABLE|IBLE|Y|SET|ID)"
 )
 _TITLED = re.compile(rf"\b((?-i:Mrs|Mr|Ms|Miss|Mx|Dr|Prof)\.?\s+{_CAPITALS})", re.IGNORECASE)
+_TITLE_BEFORE = re.compile(rf"\b{_TITLE}\s+\Z", re.IGNORECASE)
 _HERE = re.compile(
     rf"\A\W*(?:(?:hi|hello|hey|good \w+)\W+)?({_CAPITALS})\s+here\b"
     rf"|\bin\s+({_CAPITALS})['’]s?\s+name\b|\bfor the\s+({_CAPITAL})\s+(?:family|party)\b",
@@ -378,6 +379,17 @@ def names_beside(text: str, codes: Sequence[Reading]) -> list[Reading]:
             if end > start:
                 return [Reading(start, end, (_as_name(text[start:end]),))]
     return []
+
+
+def marked_name(text: str, start: int, end: int) -> Reading:
+    """Return the name in a part of a text, with the title before it.
+
+    >>> marked_name("for mrs byrne", 8, 13).values
+    ('Mrs Byrne',)
+    """
+    title = _TITLE_BEFORE.search(text, 0, start)
+    start = title.start() if title else start
+    return Reading(start, end, (_as_name(text[start:end]),))
 
 
 def _is_remark(said: str) -> bool:

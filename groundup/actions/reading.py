@@ -10,7 +10,7 @@ had ("tommorow", "wensday").
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -21,6 +21,10 @@ from groundup.language.weekdays import DAYS
 
 # A reading of a reply has no more values that can be offered.
 MAX_OFFERED = 4
+MarkNames = Callable[[str, str], Sequence[tuple[int, int]]]
+"""A function of the question that was asked before ("": none) and a message: where the message has
+names to be written down.
+"""
 
 
 @dataclass(frozen=True)

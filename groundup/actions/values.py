@@ -4,7 +4,8 @@
         guests 2, date 2026-12-05, time 19:00
 
 A message that answers a question is read for the asked slot first. What may mean two things is no
-value: `unclear_values` has both, so that the dialogue can ask which. Plain rules, no model.
+value: `unclear_values` has both, so that the dialogue can ask which. Plain rules; for names also
+what a model marks, where there is one (`MarkNames`).
 """
 
 import re
@@ -20,6 +21,7 @@ from groundup.actions.read_numbers import NUMBER, plain_number, read_money, read
 from groundup.actions.read_texts import read_text
 from groundup.actions.read_times import read_times
 from groundup.actions.read_words import (
+    marked_name,
     names_alone,
     names_behind,
     names_beside,
@@ -29,7 +31,15 @@ from groundup.actions.read_words import (
     read_codes,
     read_names,
 )
-from groundup.actions.reading import MAX_OFFERED, Reading, Respelled, blanked, meant
+from groundup.actions.reading import (
+    MAX_OFFERED,
+    MarkNames,
+    Reading,
+    Respelled,
+    blanked,
+    meant,
+    overlaps,
+)
 from groundup.language.terms import words
 
 # Values but free text are read in so many characters of a message; longer ones are pasted texts.
@@ -56,7 +66,11 @@ class ReadValue:
 
 
 def read_values(
-    slots: Sequence[Slot], message: str, today: date, asked: Slot | None = None
+    slots: Sequence[Slot],
+    message: str,
+    today: date,
+    asked: Slot | None = None,
+    mark_names: MarkNames | None = None,
 ) -> dict[str, ReadValue]:
     """Return the values that a message has for slots, by their names; without those that are
     unclear. `asked`: the slot whose question the message replies to.
@@ -65,7 +79,7 @@ def read_values(
     >>> read_values(slots, "tomorrow, it's Sam Okoro", date(2026, 11, 29))["day"]
     ReadValue(value='2026-11-30', start=0, end=8)
     """
-    found = _readings(slots, message, today, asked)
+    found = _MessageReader(message, today, slots, mark_names).readings(slots, asked)
     return {
         name: ReadValue(each.values[0], each.start, each.end)
         for name, each in found.items()
@@ -74,7 +88,11 @@ def read_values(
 
 
 def unclear_values(
-    slots: Sequence[Slot], message: str, today: date, asked: Slot | None = None
+    slots: Sequence[Slot],
+    message: str,
+    today: date,
+    asked: Slot | None = None,
+    mark_names: MarkNames | None = None,
 ) -> dict[str, tuple[SlotValue, ...]]:
     """Return for slots what a message may mean where that is more than one thing, or where it is a
     date that does not fit its weekday.
@@ -83,7 +101,7 @@ def unclear_values(
     >>> unclear_values(slots, "at 7", date(2026, 11, 29))
     {'at': ('07:00', '19:00')}
     """
-    found = _readings(slots, message, today, asked)
+    found = _MessageReader(message, today, slots, mark_names).readings(slots, asked)
     return {
         name: each.values for name, each in found.items() if 1 < len(each.values) <= MAX_OFFERED
     }
@@ -105,37 +123,37 @@ def spoken(slot: Slot, value: SlotValue) -> str:
     return str(value)
 
 
-def _readings(
-    slots: Sequence[Slot], message: str, today: date, asked: Slot | None
-) -> dict[str, Reading]:
-    """Return for each slot its one reading, with several values where it is unclear."""
-    reader = _MessageReader(message, today, slots)
-    found: dict[str, Reading] = {}
-    others = list(slots)
-    if asked is not None:
-        alike = [each for each in others if each.type == asked.type]
-        place = next((n for n, each in enumerate(alike) if each.name == asked.name), 0)
-        found |= reader.read([asked, *alike[place + 1 :]], asked=True)
-        if asked.type == "text":  # its words are no values of others
-            return found
-        others = [each for each in others if each.type != asked.type or asked.name not in found]
-    for kind in _ORDER:
-        alike = [each for each in others if each.type == kind and each.name not in found]
-        if alike:
-            found |= reader.read(alike, asked=False)
-    return found | reader.counts_of_choices(slots, found)
-
-
 class _MessageReader:
     """Reads one message; what is a value of one slot is none of another."""
 
-    def __init__(self, message: str, today: date, slots: Sequence[Slot]) -> None:
+    def __init__(
+        self, message: str, today: date, slots: Sequence[Slot], mark_names: MarkNames | None
+    ) -> None:
+        self._mark_names, self._asked = mark_names, ""
         self._message, self._today = message.replace("’", "'"), today
         self._own = without_markup(self._message)
         self._barred = frozenset().union(*map(_words_of_slot, slots))
         self._taken: list[Reading] = []
         self._without_numbers: list[Reading] = []
         self._codes: list[Reading] = []
+
+    def readings(self, slots: Sequence[Slot], asked: Slot | None) -> dict[str, Reading]:
+        """Return for each slot its one reading, with several values where it is unclear."""
+        found: dict[str, Reading] = {}
+        others = list(slots)
+        if asked is not None:
+            self._asked = asked.ask
+            alike = [each for each in others if each.type == asked.type]
+            place = next((n for n, each in enumerate(alike) if each.name == asked.name), 0)
+            found |= self.read([asked, *alike[place + 1 :]], asked=True)
+            if asked.type == "text":  # its words are no values of others
+                return found
+            others = [each for each in others if each.type != asked.type or asked.name not in found]
+        for kind in _ORDER:
+            alike = [each for each in others if each.type == kind and each.name not in found]
+            if alike:
+                found |= self.read(alike, asked=False)
+        return found | self.counts_of_choices(slots, found)
 
     def read(self, slots: Sequence[Slot], *, asked: bool) -> dict[str, Reading]:
         """Return the readings of slots of one type: in their order where the message has as many,
@@ -156,6 +174,8 @@ class _MessageReader:
                 own = [[one for one in own[0] if one in said] or own[0]]
             if len(slots) == 1 and self._taken and not (asked or own[0] or slots[0].among):
                 own = [names_alone(blanked(self._own, self._taken), self._barred)]
+        if slots[0].type == "name" and (len(slots) == 1 or asked) and not slots[0].among:
+            own[0] = self._marked(own[0], asked=asked)
         found: dict[str, Reading] = {}
         if len(slots) > 1 and own[0] and all(each == own[0] for each in own[1:]):
             if len(own[0]) == len(slots):
@@ -171,6 +191,29 @@ class _MessageReader:
         if slots[0].type == "code":
             self._codes += found.values()
         return found
+
+    def _marked(self, by_rules: list[Reading], *, asked: bool) -> list[Reading]:
+        """Return the names that a model marks, without those that are denied or a part of another
+        one; what is called a name ("in the name of Bramley") before others. Where it marks none,
+        those by rules, but of a reply of several words: "not sure yet".
+        """
+        if self._mark_names is None:
+            return by_rules
+        text = self._own[:MAX_READ_CHARACTERS]
+        found = [marked_name(text, *place) for place in self._mark_names(self._asked, text)]
+        own = [frozenset(words(str(each.values[0]))) for each in found]
+        marked = [
+            each
+            for each, said in zip(found, own, strict=True)
+            if not overlaps(each.start, each.end, self._taken)
+            and not any(said < one for one in own)
+        ]
+        if not marked and not (asked and len(words(text)) > 1):
+            return by_rules
+        called = names_said(blanked(text, self._taken))
+        if called:
+            marked = [each for each in marked if overlaps(each.start, each.end, called)] or called
+        return meant(text, marked)
 
     def counts_of_choices(
         self, slots: Sequence[Slot], found: Mapping[str, Reading]

@@ -69,7 +69,7 @@ def hear_by_meaning(desk: ActionDesk, vectors: "Vectors | None") -> None:
     if vectors.second is not None and vectors.second.name in fitted_encoders():
         encoder, embed = vectors.second.name, vectors.second.embed
     if encoder in fitted_encoders():
-        desk.hear_by_meaning(embed, encoder)
+        desk.hear_by_meaning(embed, encoder, vectors.mark_names)
 
 
 def rule_reading(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from groundup.actions.reading import MarkNames
 from groundup.engine.engine import Engine
 from groundup.errors import ConfigError, ModelError
 from groundup.locks import only_one
@@ -148,6 +149,7 @@ def open_vectors(folder: Path, compute: "Compute", progress: Progress) -> "Vecto
 
     Raises FormatError, ModelError.
     """
+    from groundup.retrieve.name_reader import find_name_reader
     from groundup.retrieve.reader import find_reader
 
     known = read_vectors_info(folder)
@@ -172,6 +174,8 @@ def open_vectors(folder: Path, compute: "Compute", progress: Progress) -> "Vecto
     vectors.readers = (reader.sha256,) if reader else ()
     vectors.embed_query = lambda texts: engine.embed(texts, before=prompts.query).numpy()
     vectors.embed_untuned = lambda texts: untuned_engine.embed(texts).numpy()
+    names = find_name_reader(untuned_engine)
+    vectors.mark_names = names.mark if names else None
     return vectors
 
 
@@ -222,6 +226,8 @@ class Vectors:
         """The vectors of the model that this encoder is tuned from."""
         self.embed_compared = embed
         """Vectors that are only compared with a question, by faster products if there are some."""
+        self.mark_names: MarkNames | None = None
+        """The names in messages that are to be written down; None: the encoder has no reader."""
         self.second: SecondEncoder | None = None
         self.readers: tuple[str, ...] = ()
         """SHA-256 of the files of the readers, first and second."""

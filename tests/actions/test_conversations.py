@@ -36,6 +36,7 @@ from groundup.actions.amounts import with_amounts
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
 from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
+from groundup.actions.reading import MarkNames
 from groundup.packs.pack import packaged_packs
 
 HERE = Path(__file__).parent
@@ -294,17 +295,21 @@ def test_there_are_a_thousand_adversarial_turns_of_a_hundred_messages() -> None:
     assert len(said) >= TURNS and len(set(said)) >= 100
 
 
-def encoder(name: str) -> Embed | None:
-    """The vectors of an encoder; None: it is not on this machine."""
+def encoder(name: str) -> tuple[Embed, MarkNames | None] | None:
+    """The vectors of an encoder, and the reader of names; None: it is not on this machine."""
     from groundup.device import select_compute
     from groundup.errors import ModelError
     from groundup.progress import Silent
-    from groundup.retrieve.vectors import embed_with
+    from groundup.retrieve.name_reader import find_name_reader
+    from groundup.retrieve.vectors import embed_by, open_encoder
 
+    compute = select_compute("cpu")
     try:
-        return embed_with(name, select_compute("cpu"), Silent())
+        engine, usual = (open_encoder(each, compute, Silent()) for each in (name, USUAL_ENCODER))
     except ModelError:
         return None
+    names = find_name_reader(usual)
+    return embed_by(engine), names.mark if names else None
 
 
 def main() -> None:
@@ -317,13 +322,13 @@ def main() -> None:
     arguments = parser.parse_args()
     groundup.actions.world.SYNCHRONOUS = "OFF"
     groundup.actions.desk.read_actions = cache(read_actions)
-    embed = None if arguments.words else encoder(arguments.encoder)
-    print("chosen by words alone" if embed is None else "chosen by words and meaning")
+    opened = None if arguments.words else encoder(arguments.encoder)
+    print("chosen by words alone" if opened is None else "chosen by words and meaning")
     total: Counter[str] = Counter()
     for file in arguments.files:
         own = list(conversations([file]))
         choosers = {
-            name: chooser_of(name, embed, arguments.encoder)
+            name: chooser_of(name, opened, arguments.encoder)
             for name in {script.pack for script in own}
         }
         counts: Counter[str] = Counter()
@@ -353,10 +358,13 @@ def main() -> None:
     )
 
 
-def chooser_of(pack: str, embed: Embed | None, encoder: str) -> ActionChooser:
+def chooser_of(
+    pack: str, opened: tuple[Embed, MarkNames | None] | None, encoder: str
+) -> ActionChooser:
     found = read_actions(packaged_packs()[pack])
     assert found is not None
-    return ActionChooser(found.actions, embed, fitted_weights(encoder))
+    embed, mark_names = opened or (None, None)
+    return ActionChooser(found.actions, embed, fitted_weights(encoder), mark_names)
 
 
 if __name__ == "__main__":

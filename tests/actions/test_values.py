@@ -268,3 +268,36 @@ def test_a_name_in_small_letters_behind_a_code_ends_with_its_sentence() -> None:
     found = read_values(slots, "LWHZPB quayle. is everything on?", date(2026, 12, 1))
     assert found["surname"].value == "Quayle"
     assert "surname" not in read_values(slots, "LWHZPB cancelled. is it?", date(2026, 12, 1))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message", "marked", "name"),
+    [
+        (False, "two of us on Friday, its for mrs harris", ["harris"], "Mrs Harris"),
+        (False, "for Ann Lee. sam okoro", ["sam okoro"], "Sam Okoro"),
+        (False, "my name is Ann Lee", [], "Ann Lee"),
+        (False, "in the name of Lee. Regards, Sam Okoro", ["Sam Okoro"], "Lee"),
+        (False, "name is ann lee is it far, tom", ["ann lee", "tom"], "Ann Lee"),
+        (True, "not sure yet", [], None),
+        (True, "okoro", [], "Okoro"),
+        (True, "not tom, tim", ["tom", "tim"], "Tim"),
+        (True, "rich, short for richard dunne", ["richard", "richard dunne"], "Richard Dunne"),
+        (False, "01632 960519 tom", ["01632 960519", "tom"], "Tom"),
+    ],
+)
+def test_what_a_model_marks_is_the_name(
+    asked: bool, message: str, marked: list[str], name: str | None
+) -> None:
+    """By rules where it marks nothing, but of a reply of several words."""
+    heard = []
+
+    def mark(question: str, text: str) -> list[tuple[int, int]]:
+        heard.append(question)
+        places = (text.index(each) for each in marked)
+        return [(at, at + len(each)) for at, each in zip(places, marked, strict=True)]
+
+    replied_to = None
+    if asked:
+        replied_to = NAME
+    found = read_values((PHONE, NAME), message, SUNDAY, replied_to, mark).get("name")
+    assert (found and found.value) == name and {*heard} == {NAME.ask if asked else ""}
