@@ -245,3 +245,20 @@ def test_a_damaged_page_says_so(browser: Any, opened: OpenModel, tmp_path: Path)
     assert "This file is damaged" in page.inner_text("#failure")
     assert not page.is_visible("#text")
     page.close()
+
+
+@pytest.mark.browser
+def test_on_paper_there_is_every_step_and_nothing_to_press(
+    browser: Any, opened: OpenModel, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.html"
+    write_live_page(opened, file, text="a cat")
+    page = browser.new_page()
+    page.goto(file.as_uri())
+    page.locator("#tokens button").first.wait_for()
+    page.emulate_media(media="print")
+    for pressed in ("#write", "#temperature", "#train", "#changes", ".inside-bar", "header nav"):
+        assert not page.locator(pressed).first.is_visible(), pressed
+    assert page.locator("#tokens button").first.is_visible()
+    assert page.locator("#inside h3").count() == page.locator("#inside h3:visible").count() > 10
+    page.close()

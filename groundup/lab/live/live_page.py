@@ -20,7 +20,7 @@ from groundup.lab.live.contents import PageContents, page_contents
 from groundup.lab.live.explanation import explanation
 from groundup.lab.live.train_controls import number_inputs, train_controls
 from groundup.lab.page import safe_json
-from groundup.palette import custom_properties
+from groundup.palette import PRINT, custom_properties
 from groundup.weights.model_format import OpenModel, model_name
 
 PACKAGE = "groundup.lab.live"
@@ -50,7 +50,7 @@ PROGRAM = (
     "page.js",
     "contained.js",
 )
-STYLES = ("live.css", "explain.css", "changes.css", "train.css", "alone.css")
+STYLES = ("live.css", "explain.css", "changes.css", "train.css", "alone.css", "print.css")
 START = "Once upon a time"
 WRITTEN_TOKENS = 40
 # Continuations that are shown of those that the model repeats.
@@ -112,7 +112,9 @@ def render_live(
         verbatim("script", engine, id="engine"),
         verbatim("script", script),
     )
-    style = custom_properties() + "\n".join(read_asset(PACKAGE, file) for file in STYLES)
+    style = custom_properties(printed=PRINT) + "\n".join(
+        read_asset(PACKAGE, file) for file in STYLES
+    )
     title = f"{name}: a language model in a page"
     head = html_head(title, style, [engine, script], own_workers=True)
     return to_html(node("html", head, body, lang="en"))
@@ -130,7 +132,8 @@ def _opening(contents: PageContents, name: str) -> Node:
         "header",
         node("h1", foreign(name)),
         node("p", what),
-        node("p", shape, " ", inside, ". ", train, ". ", share, ".", class_="quiet"),
+        node("p", shape, class_="quiet"),
+        node("nav", inside, " · ", train, " · ", share, class_="quiet", aria_label="On this page"),
     )
 
 
