@@ -1,9 +1,10 @@
 """The reader on SQuAD, BoolQ and QASPER: is the first sentence that is shown of a text that answers, and what is refused?
 
-python benchmarks/retrieve_reader.py [--only squad boolq papers] [--questions 200] [--papers 40] [--without] [--encoder all-minilm-l6-v2] [--json OUT]
+python benchmarks/retrieve_reader.py [--only squad boolq papers] [--questions 200] [--papers 40] [--without]
+    [--encoder all-minilm-l6-v2-ask] [--second all-mpnet-base-v2] [--json OUT]
 
 Each question is read as `ask` reads it, with the packaged reader at its usual limit: the first sentence shown is right where it is of a text that
-answers. Beside it: whether the first passage that was read is of such a text, and whether the first by words and vectors is. With --without each is
+answers; with --second a second reader reads, too. Beside it: whether the first passage that was read is of such a text, and whether the first by words and vectors is. With --without each is
 read once more on the index without its texts and those that share half of their word 5-grams. SQuAD's odd questions on its 803 paragraphs; odd
 queries of BoolQ on the paragraphs of the first 1,000; QASPER's on the paragraphs of their own paper. Exact intervals; the difference is paired.
 """
@@ -29,11 +30,12 @@ from groundup.progress import Silent
 from groundup.retrieve.answer import AskConfig, QuestionReading, read
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
-from groundup.retrieve.reader import find_reader
 from groundup.retrieve.search import find
-from groundup.retrieve.vectors import Rows, Vectors, make_vectors, open_encoder
-from groundup.retrieve.vectors_info import read_vectors_info
+from groundup.retrieve.second_reader import set_second, use_second
+from groundup.retrieve.vectors import Vectors, embed_with, make_vectors, open_vectors
+from groundup.retrieve.vectors_info import NO_VECTORS
 from groundup.risk import exact_interval
+from groundup.weights.catalog import DEFAULT_ENCODER
 
 CPU = Compute(torch.device("cpu"))
 PARAGRAPHS = 1000
@@ -67,21 +69,17 @@ def sets(name: str, questions: int, count: int) -> list[Texts]:
     return [Texts(tuple(texts.texts[number] for number in wanted), tuple(asked))]
 
 
-def asked(texts: Texts, encoder: str, *, without: bool) -> Iterator[Found]:
+def asked(texts: Texts, encoder: str, second: str, *, without: bool) -> Iterator[Found]:
     """Ask the questions of a set."""
-    engine = open_encoder(encoder, CPU, Silent())
-
-    def embed(rows: Sequence[str]) -> Rows:
-        return engine.embed(rows).numpy()
-
     grams = word_grams(texts.texts)
     with tempfile.TemporaryDirectory() as folder:
         index, _ = indexed(texts.texts, Path(folder))
-        make_vectors(index.folder, embed, encoder, progress=Silent())
-        known, reader = read_vectors_info(index.folder), find_reader(engine, index.folder)
-        assert known is not None and reader is not None
+        make_vectors(index.folder, embed_with(encoder, CPU, Silent()), encoder, progress=Silent())
+        set_second(index.folder, second, CPU.device.type, Silent())
+        vectors = open_vectors(index.folder, CPU, Silent())
+        assert vectors is not None and vectors.read is not None
+        use_second(vectors, index.folder, CPU, Silent())
         with index:
-            vectors = Vectors(known, embed, reader.scores)
             for each in texts.asked:
                 reading = read_with(vectors, index, each.question)
                 first = find(index, each.question, 1, vectors.mixture()).passages
@@ -139,7 +137,8 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--papers", type=int, default=40)
     parser.add_argument("--without", action="store_true", help="also without their texts")
-    parser.add_argument("--encoder", default="all-minilm-l6-v2")
+    parser.add_argument("--encoder", default=DEFAULT_ENCODER)
+    parser.add_argument("--second", default=NO_VECTORS, help="the encoder of a second reader")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the rows there")
     options = parser.parse_args()
     print(describe(machine()), flush=True)
@@ -147,7 +146,7 @@ def main() -> None:
     for name in options.only:
         rows = found.setdefault(name, [])
         for texts in sets(name, options.questions, options.papers):
-            for row in asked(texts, options.encoder, without=options.without):
+            for row in asked(texts, options.encoder, options.second, without=options.without):
                 rows.append(row)
                 if len(rows) % 10 == 0:  # what is known where it is ended early
                     print("\n".join(lines_of(name, rows)), file=sys.stderr, flush=True)
