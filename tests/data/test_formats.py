@@ -140,8 +140,8 @@ def test_headings_of_html_and_word_are_marked_where_that_is_asked_for(tmp_path: 
     ]
     assert [line for line in marked[1].splitlines() if "#" in line] == [
         "# Title",
-        "# Part 1",
-        "## Part 2",
+        "## Part 1",
+        "### Part 2",
     ]
     assert "## Part 2" in marked[2]
 

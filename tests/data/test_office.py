@@ -1,12 +1,16 @@
 """Office files: what a sheet, a slide and a page show is the text, with marks of headings, lists and tables for an index."""
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import docx
 import openpyxl
 import pptx
 import pytest
+from docx.oxml import OxmlElement
+from docx.oxml.ns import qn
 from hostile import opendocument
 from pptx.util import Inches
 
@@ -255,3 +259,66 @@ def test_a_price_list_in_a_sheet_answers(tmp_path: Path) -> None:
     update_index(tmp_path / "index", [Source(str(tmp_path / "docs"))], progress=Silent())
     answer = groundup.ask(tmp_path / "index", "How much is the aqua fit class?")
     assert "Aqua fit: £8.50" in answer.text
+
+
+def numbered(document: Any) -> Callable[[str, int], None]:
+    """Give a document a list of "1.", "1.1", "(a)"; return what adds a paragraph of a level."""
+    root = document.part.numbering_part.element
+    kind, number = OxmlElement("w:abstractNum"), OxmlElement("w:num")
+    kind.set(qn("w:abstractNumId"), "77")
+    number.set(qn("w:numId"), "77")
+    for level, (form, text) in enumerate(
+        (("decimal", "%1."), ("decimal", "%1.%2"), ("lowerLetter", "(%3)"))
+    ):
+        made = OxmlElement("w:lvl")
+        made.set(qn("w:ilvl"), str(level))
+        kind.append(made)
+        for tag, value in (("w:start", "1"), ("w:numFmt", form), ("w:lvlText", text)):
+            made.append(with_value(tag, value))
+    root.insert(0, kind)
+    number.append(with_value("w:abstractNumId", "77"))
+    root.append(number)
+
+    def add(text: str, level: int) -> None:
+        paragraph = document.add_paragraph(text, style="Heading 1" if level == 0 else None)
+        placed = OxmlElement("w:numPr")
+        placed.append(with_value("w:ilvl", str(level)))
+        placed.append(with_value("w:numId", "77"))
+        paragraph._p.get_or_add_pPr().append(placed)
+
+    return add
+
+
+def with_value(tag: str, value: str) -> Any:
+    element = OxmlElement(tag)
+    element.set(qn("w:val"), value)
+    return element
+
+
+def test_numbers_that_word_counts_are_in_the_text_of_an_index(tmp_path: Path) -> None:
+    document = docx.Document()
+    document.add_paragraph("Terms", style="Title")
+    add = numbered(document)
+    for text, level in (("Hire", 0), ("It begins.", 1), ("Duties", 0), ("You must", 1)):
+        add(text, level)
+    add("wash it", 2)
+    add("bring it back", 2)
+    add("See 2.1(b).", 1)
+    document.save(str(tmp_path / "a.docx"))
+    assert text_of(tmp_path / "a.docx") == (
+        "# Terms\n\n## 1. Hire\n\n1.1 It begins.\n\n## 2. Duties\n\n2.1 You must\n\n"
+        "- (a) wash it\n- (b) bring it back\n\n2.2 See 2.1(b)."
+    )
+    assert "(a)" not in text_of(tmp_path / "a.docx", headings=False)
+
+
+def test_short_paragraphs_that_are_all_bold_are_headings_of_word(tmp_path: Path) -> None:
+    document = docx.Document()
+    document.add_heading("Visit", 1)
+    document.add_paragraph().add_run("Parking").bold = True
+    document.add_paragraph("Behind the barn.")
+    document.add_paragraph().add_run("Please close the gate.").bold = True
+    document.save(str(tmp_path / "a.docx"))
+    assert text_of(tmp_path / "a.docx") == (
+        "# Visit\n\n## Parking\n\nBehind the barn.\n\nPlease close the gate."
+    )

@@ -21,6 +21,7 @@ are kept for the next files.
 import atexit
 import email
 import email.policy
+import email.utils
 import logging
 import mailbox
 import os
@@ -29,6 +30,7 @@ import re
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from email.message import EmailMessage
 from functools import cache, partial
@@ -39,14 +41,16 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from groundup.data.reading.extracted import (
-    ENCRYPTED,
     Extracted,
     require_few_tags,
     whole_document,
     zip_parts,
 )
+from groundup.data.reading.html_site import CONTACT, banner, contact_lines, is_site_page
 from groundup.data.reading.html_tree import prepare_tree, separate_paragraphs
-from groundup.data.reading.office import read_docx, read_odf, read_pptx, read_xlsx
+from groundup.data.reading.office import read_odf, read_pptx, read_xlsx
+from groundup.data.reading.pdf import read_pdf
+from groundup.data.reading.word import read_docx
 from groundup.errors import FormatError
 from groundup.fetch import expansion_limit
 from groundup.limited_process import (
@@ -83,9 +87,9 @@ class Extractor:
         return not self.module or find_spec(self.module) is not None
 
 
-def html_text(data: bytes | str, headings: bool = False) -> str:
+def html_text(data: bytes | str, headings: bool = False, *, site: bool = False) -> str:
     """Return the text of an HTML page: its article, or all of its text where no article is
-    found.
+    found; with `headings` below the page's own, with `site` and the contacts of its footer.
     """
     if isinstance(data, str):
         _require_plain_tags(data.encode("utf-8", "surrogatepass"))
@@ -95,11 +99,19 @@ def html_text(data: bytes | str, headings: bool = False) -> str:
     tree = trafilatura.load_html(data)
     if tree is None:
         return trafilatura.html2txt(data) or ""
-    extract = trafilatura.extract
+    tree = prepare_tree(tree, headings)
+    extract, title, contacts = trafilatura.extract, "", list[str]()
     if headings:
-        extract = _with_headings
-    found = extract(prepare_tree(tree, headings), include_comments=False, favor_recall=True)
-    return found or trafilatura.html2txt(data) or ""
+        extract, title = _with_headings, banner(tree)
+    if site and headings:
+        contacts = contact_lines(deepcopy(tree))
+    found = extract(tree, include_comments=False, favor_recall=True)
+    text = found or trafilatura.html2txt(data) or ""
+    if title and title not in text:
+        text = f"# {title}\n\n{text}"
+    if any(line not in text for line in contacts):
+        text = "\n".join((f"{text.rstrip()}\n\n{CONTACT}\n", *contacts))
+    return text
 
 
 def _require_plain_tags(data: bytes) -> None:
@@ -143,38 +155,8 @@ def _trafilatura() -> Any:
 
 
 def _html(path: Path, headings: bool) -> Iterator[Extracted]:
-    yield whole_document(html_text(path.read_bytes(), headings))
-
-
-_LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
-_AMOUNT = r"(?:[£$€] ?\d[\d.,]*|\d[\d.,]* ?(?:[£$€]|EUR|CHF))"
-# Two lines and more that each end with a price: a menu, a price list.
-_PRICE_LINES = re.compile(rf"(?m)(?:^[^\W\d_].*\s{_AMOUNT}$\n?){{2,}}")
-
-
-def _pdf(path: Path, headings: bool) -> Iterator[Extracted]:
-    import pypdf
-
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    with pypdf.PdfReader(path) as reader:
-        if reader.is_encrypted and not reader.decrypt(""):
-            yield Extracted("", fault=ENCRYPTED)
-            return
-        read: dict[str, str] = {}
-        pages = [_page_text(page, read) for page in reader.pages]
-    text = "\n\n".join(page for page in pages if page.strip()).translate(_LIGATURES)
-    if headings:
-        text = _PRICE_LINES.sub(lambda lines: re.sub("(?m)^(?=.)", "- ", lines[0]), text)
-    yield whole_document(text, "holds no text: scanned pages need OCR first")
-
-
-def _page_text(page: Any, read: dict[str, str]) -> str:
-    """Return the text of a page; of several that share contents and fonts it is read once."""
-    # references, not what they stand for
-    shared = repr([dict.get(page, key) for key in ("/Contents", "/Resources")])
-    if shared not in read:
-        read[shared] = page.extract_text()
-    return read[shared]
+    site = headings and is_site_page(path)
+    yield whole_document(html_text(path.read_bytes(), headings, site=site))
 
 
 def _epub(path: Path, headings: bool) -> Iterator[Extracted]:
@@ -251,14 +233,34 @@ def _message(data: bytes, part: str, headings: bool) -> Extracted:
     except (LookupError, ValueError, TypeError, AttributeError, RecursionError) as error:
         # observed on damaged headers and bodies
         return Extracted("", part, f"can't be parsed ({str(error)[:80]})")
-    whole = "\n\n".join(filter(None, (subject, text.strip())))
+    heading = subject
+    if headings:
+        heading = _dated(subject, str(message["date"] or ""))
+        text = _QUOTED_LINES.sub("", text)
+    whole = "\n\n".join(filter(None, (heading, text.strip())))
     return replace(whole_document(whole), part=part, attachments=attached, subject=subject)
+
+
+# What a reply repeats of the message before it, with the line that says whose it is.
+_QUOTED_LINES = re.compile(
+    r"(?m)^(?:(?:On|Am|Le) [^\n]{5,100}(?:\n[^\n>]{0,60})?(?:wrote|schrieb[^\n]*|a écrit) ?:[ \t]*\n\s*"
+    r"(?=>)|>[^\n]*(?:\n|\Z))"
+)
+
+
+def _dated(subject: str, sent: str) -> str:
+    """Return an e-mail's subject as a heading that begins with its date; without one as it is."""
+    try:
+        date = email.utils.parsedate_to_datetime(sent)
+    except (TypeError, ValueError, IndexError):  # observed on damaged dates
+        return subject
+    return f"# {date.day} {date:%B %Y}: {subject}".rstrip(": ")
 
 
 EXTRACTORS = {
     ".html": Extractor(_html, "trafilatura"),
     ".htm": Extractor(_html, "trafilatura"),
-    ".pdf": Extractor(_pdf, "pypdf"),
+    ".pdf": Extractor(read_pdf, "pypdf"),
     ".docx": Extractor(read_docx, "docx"),
     ".xlsx": Extractor(read_xlsx, "openpyxl"),
     ".pptx": Extractor(read_pptx, "pptx"),

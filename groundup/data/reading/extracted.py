@@ -1,8 +1,9 @@
-"""What the readers of `extract` and `office` share: the result, bounds on a zip, tables as text."""
+"""What the readers of this folder share: the result, bounds on a zip, tables as text."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from groundup.errors import FormatError
@@ -70,6 +71,26 @@ def require_few_tags(tags: int) -> None:
     """
     if tags > MAX_TAGS:
         raise ValueError(f"it has more than {MAX_TAGS:,} tags")
+
+
+def require_readable(path: Path) -> None:
+    """Raise for an Office file what `zip_parts` and `require_few_tags` do."""
+    for member in zip_parts(path):
+        # the shortest tags have 3 bytes
+        if member.name.endswith(".xml") and member.size_bytes > 3 * MAX_TAGS:
+            require_few_tags(sum(chunk.count(b"<") for chunk in member.chunks()))
+
+
+_ITEM = re.compile(r"- |\d{1,3}[.)] ")
+
+
+def joined_blocks(blocks: Iterable[str]) -> Extracted:
+    """One document; items of a list stand on lines that follow one another."""
+    parts: list[str] = []
+    filled = filter(str.strip, blocks)
+    for is_item, group in groupby(filled, lambda each: _ITEM.match(each) is not None):
+        parts.append(("\n" if is_item else "\n\n").join(group))
+    return whole_document("\n\n".join(parts))
 
 
 def table_blocks(rows: Sequence[Sequence[str]], as_markdown: bool) -> list[str]:

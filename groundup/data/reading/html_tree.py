@@ -8,6 +8,7 @@ lists, permalinks and code apart.
     white space outside of <pre>           is one space, as browsers show it
     tables                                 with `headings` two rows of a head are one, and a cell over
                                            several rows stands in each
+    <div> in rows of equal length          with `headings` a table
     <pre>                                  with `headings` a code block between fences: its # are no
                                            headings
 
@@ -37,6 +38,8 @@ FENCE = "```"
 MAX_NESTED_LISTS = 20
 # Of tables whose cells are repeated and joined; longer ones are left as they are.
 MAX_ROWS, MAX_SPAN = 2_000, 100
+# Rows of <div> that are a table, and characters of a cell of one.
+ROWS, CELL = 3, 60
 _SPACE = re.compile(r"[ \t\r\n\f]+")
 _ROW = re.compile(r"\s*(?:[-*•|]|\d{1,3}[.)])(?:\s|\||-)")
 
@@ -48,6 +51,10 @@ def prepare_tree(tree: Any, headings: bool) -> Any:
             link.drop_tree()
     _join_spaces(tree)
     if headings:
+        for span in tree.iter("span"):
+            _part_from_next(span)
+        for element in list(tree.iter("div", "section", "main", "article", "body")):
+            _make_table(element)
         for code in list(tree.iter("pre")):
             _fence(code)
         for table in list(tree.iter("table")):
@@ -94,6 +101,63 @@ def _join_spaces(tree: Any) -> None:
             child.tail = child.tail and _SPACE.sub(" ", child.tail)
             if isinstance(child.tag, str):  # no comment
                 waiting.append(child)
+
+
+def _part_from_next(span: Any) -> None:
+    """Put a space between two labels that style alone keeps apart: "Players" and "2-6". The first
+    letter of a word that is drawn larger is no label.
+    """
+    following = span.getnext()
+    if span.tail or following is None or following.tag != "span":
+        return
+    first, second = _text(span), _text(following)
+    if len(first) > 1 and first[-1].isalnum() and second[:1].isalnum():
+        span.tail = " "
+
+
+def _make_table(element: Any) -> None:
+    """Make the rows among an element's children a table: ROWS and more <div> of the same class, each
+    of the same number of short <div> and <span>.
+    """
+    run: list[Any] = []
+    for child in [*element, None]:
+        cells = _cells(child)
+        if run and (
+            not cells
+            or child.get("class") != run[0].get("class")
+            or len(cells) != len(_cells(run[0]))
+        ):
+            if len(run) >= ROWS:
+                _tabulate(run)
+            run = []
+        if cells:
+            run.append(child)
+
+
+def _cells(row: Any) -> list[Any]:
+    """Return the cells of an element, if it is nothing but some."""
+    if row is None or row.tag != "div" or (row.text or "").strip():
+        return []
+    cells = list(row)
+    if not 2 <= len(cells) <= MAX_SPAN or any((cell.tail or "").strip() for cell in cells):
+        return []
+    if any(cell.tag not in ("div", "span") or len(_text(cell)) > CELL for cell in cells):
+        return []
+    return [] if any(part.tag not in INLINE for cell in cells for part in cell) else cells
+
+
+def _tabulate(rows: list[Any]) -> None:
+    """Put a table in the place of some rows; the first is its head if it has no digit that the
+    others have.
+    """
+    has_head = not any(map(str.isdigit, _text(rows[0]))) and any(map(str.isdigit, _text(rows[1])))
+    table = rows[0].makeelement("table")
+    rows[0].addprevious(table)
+    for number, row in enumerate(rows):
+        table.append(row)
+        row.tag, row.tail = "tr", None
+        for cell in row:
+            cell.tag = "th" if has_head and not number else "td"
 
 
 def _fence(code: Any) -> None:

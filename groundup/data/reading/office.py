@@ -1,5 +1,5 @@
-"""The texts of Office files, for `extract`'s child process: Word (.docx) by python-docx, Excel
-(.xlsx) by openpyxl, PowerPoint (.pptx) by python-pptx, and LibreOffice's .odt, .ods and .odp.
+"""The texts of Office files, for `extract`'s child process: Excel (.xlsx) by openpyxl, PowerPoint
+(.pptx) by python-pptx, and LibreOffice's .odt, .ods and .odp; Word stands in `word`.
 
 With `headings`, for a text that is to be divided and quoted, headings, lists and tables are marked
 as in Markdown: titles of sheets and slides, too. A training text has none of these marks. Numbers
@@ -16,89 +16,18 @@ from typing import Any
 from xml.etree import ElementTree
 
 from groundup.data.reading.extracted import (
-    MAX_TAGS,
     Extracted,
+    joined_blocks,
     require_few_tags,
+    require_readable,
     table_blocks,
-    whole_document,
     zip_parts,
 )
-
-
-def _require_readable(path: Path) -> None:
-    """Raise what `zip_parts` and `require_few_tags` do."""
-    for member in zip_parts(path):
-        # the shortest tags have 3 bytes
-        if member.name.endswith(".xml") and member.size_bytes > 3 * MAX_TAGS:
-            require_few_tags(sum(chunk.count(b"<") for chunk in member.chunks()))
-
-
-def _joined(blocks: Iterable[str]) -> Extracted:
-    """One document; items of a list stand on lines that follow one another."""
-    parts: list[str] = []
-    for is_item, group in groupby(filter(str.strip, blocks), lambda each: each.startswith("- ")):
-        parts.append(("\n" if is_item else "\n\n").join(group))
-    return whole_document("\n\n".join(parts))
 
 
 def _heading(text: str, level: int, headings: bool) -> str:
     mark = f"{'#' * min(max(level, 1), 6)} " * (headings and bool(text.strip()))
     return mark + " ".join(text.split())
-
-
-# Word
-
-
-def read_docx(path: Path, headings: bool) -> Iterator[Extracted]:
-    """Yield the document: paragraphs, lists and tables; of tables a cell over several columns once,
-    one over several rows in each.
-    """
-    import docx
-
-    _require_readable(path)
-    yield _joined(_word_blocks(docx.Document(str(path)), headings))
-
-
-def _word_blocks(document: Any, headings: bool) -> Iterator[str]:
-    from docx.table import Table
-
-    for block in document.iter_inner_content():
-        if isinstance(block, Table):
-            yield from table_blocks(list(_word_rows(block)), headings)
-        elif len(block._p) and block.text.strip():
-            yield _word_mark(block) * headings + block.text
-
-
-# The columns that a table of Word may have.
-_MAX_SPAN = 63
-
-
-def _word_rows(table: Any) -> Iterator[list[str]]:
-    """Yield the texts of each row, a cell over several columns with empty ones behind it.
-
-    python-docx's `row.cells` repeats a cell for every column of its span, and looks one over
-    several rows up anew in each.
-    """
-    from docx.table import _Cell
-
-    above: dict[int, str] = {}  # by the first column
-    for row in table._tbl.tr_lst:
-        texts, column = [], 0
-        for cell in row.tc_lst:
-            if cell.vMerge != "continue":
-                above[column] = _Cell(cell, table).text
-            texts += [above.get(column, ""), *[""] * (min(cell.grid_span, _MAX_SPAN) - 1)]
-            column += cell.grid_span
-        yield texts
-
-
-def _word_mark(paragraph: Any) -> str:
-    """Return "## " for a heading of level 2, "- " for an item of a list, "" for other paragraphs."""
-    style, properties = paragraph.style.name or "", paragraph._p.pPr
-    if found := re.fullmatch(r"Heading ([1-6])|(Title)", style):
-        return f"{'#' * int(found[1] or 1)} "
-    is_listed = properties is not None and properties.numPr is not None
-    return "- " * (is_listed or style.startswith(("List Bullet", "List Number")))
 
 
 # Excel
@@ -108,11 +37,11 @@ def read_xlsx(path: Path, headings: bool) -> Iterator[Extracted]:
     """Yield the sheets of a workbook as one document."""
     import openpyxl
 
-    _require_readable(path)
+    require_readable(path)
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
         sheets = [sheet for sheet in book.worksheets if sheet.sheet_state == "visible"]
-        yield _joined(
+        yield joined_blocks(
             block
             for sheet in sheets
             for block in _sheet_blocks(sheet.title, _shown_rows(sheet), headings)
@@ -223,9 +152,9 @@ def read_pptx(path: Path, headings: bool) -> Iterator[Extracted]:
     """Yield the slides as one document, each with its title, texts, tables and notes."""
     import pptx
 
-    _require_readable(path)
+    require_readable(path)
     slides = pptx.Presentation(str(path)).slides
-    yield _joined(block for slide in slides for block in _slide_blocks(slide, headings))
+    yield joined_blocks(block for slide in slides for block in _slide_blocks(slide, headings))
 
 
 def _slide_blocks(slide: Any, headings: bool) -> Iterator[str]:
@@ -286,7 +215,7 @@ def read_odf(path: Path, headings: bool) -> Iterator[Extracted]:
         if member.name == "content.xml":
             content = member.read()
     require_few_tags(content.count(b"<"))
-    yield _joined(_odf_blocks(ElementTree.fromstring(content), headings))
+    yield joined_blocks(_odf_blocks(ElementTree.fromstring(content), headings))
 
 
 def _odf_blocks(element: ElementTree.Element, headings: bool) -> Iterator[str]:

@@ -1,0 +1,73 @@
+"""What a page of a web site says outside of its article: its heading, and how the firm is reached.
+
+The article of a page is what `trafilatura` keeps of it. A firm's pages often have their only <h1>
+in a banner above, and address, telephone and e-mail in a footer that is the same on each page.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from groundup.data.reading.html_tree import INLINE
+
+MAX_HEADING_CHARACTERS, MAX_LINE_CHARACTERS = 120, 200
+CONTACT = "## Contact"
+# The page of a site that has its footer in an index: that with one of these names, else the only
+# page of its folder.
+_NAMES = "index home homepage contact contact-us contacts kontakt impressum imprint about about-us"
+SITE_PAGES = frozenset(_NAMES.split())
+PAGE_SUFFIXES = (".html", ".htm")
+_FOOTER = re.compile(r"(?:^|[\s_-])footer(?:$|[\s_-])", re.IGNORECASE)
+# An e-mail address, a telephone number, a postcode of the United Kingdom, or of five digits before
+# a town.
+_REACHED = re.compile(
+    r"[\w.+-]+@[\w-]+\.\w{2,}|(?<!\w)(?:\+|0)\d[\d ()/-]{7,}\d"
+    r"|\b[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2}\b|\b\d{5} [A-ZÀ-Þ][a-zà-ÿ]"
+)
+_SPACES = re.compile(r"[ \t\r\n\xa0]+")
+
+
+def banner(tree: Any) -> str:
+    """Return the text of a page's only <h1>; "" where it has none, several or a long one."""
+    found = [_SPACES.sub(" ", "".join(each.itertext())).strip() for each in tree.iter("h1")]
+    if len(found) == 1 and len(found[0]) <= MAX_HEADING_CHARACTERS:
+        return found[0]
+    return ""
+
+
+def is_site_page(path: Path) -> bool:
+    """Whether a page stands for its site: only one of them is to have the footer."""
+    if path.stem.lower() in SITE_PAGES:
+        return True
+    others = (each for each in path.parent.iterdir() if each.suffix.lower() in PAGE_SUFFIXES)
+    return not any(each.name != path.name for each in others)
+
+
+def contact_lines(tree: Any) -> list[str]:
+    """Return the lines of a page's footer that say where the firm is or how it is reached, each
+    paragraph with an address, number or postcode as a whole.
+    """
+    found: list[str] = []
+    for footer in tree.iter("footer", "div", "section"):
+        names = f"{footer.get('class') or ''} {footer.get('id') or ''}"
+        if footer.tag == "footer" or _FOOTER.search(names):
+            for block in _blocks(footer):
+                if any(map(_REACHED.search, block)):
+                    found += block
+            break
+    return list(dict.fromkeys(found))
+
+
+def _blocks(element: Any) -> Iterator[list[str]]:
+    """Yield the lines of each block without blocks in it."""
+    children = [child for child in element if isinstance(child.tag, str)]
+    if any(child.tag not in (*INLINE, "br") for child in children):
+        for child in children:
+            yield from _blocks(child)
+        return
+    for line in element.iter("br"):
+        line.tail = f"\n{line.tail or ''}"
+    lines = ("".join(element.itertext())).split("\n")
+    shown = [_SPACES.sub(" ", line).strip() for line in lines]
+    yield [line for line in shown if line and len(line) <= MAX_LINE_CHARACTERS]

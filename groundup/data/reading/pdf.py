@@ -1,0 +1,158 @@
+"""The text of a PDF by pypdf, for `extract`'s child process.
+
+With `headings`, for a text that is to be divided and quoted, lines in a larger or bolder type than
+the text are headings as of Markdown, lines that end with a price are items of a list, and the
+lines that stand at the top or the bottom of every page are left out.
+"""
+
+import logging
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from groundup.data.reading.extracted import ENCRYPTED, Extracted, whole_document
+
+MAX_HEADING_CHARACTERS = 80
+# Of the size of the text what a heading has at least; the levels of headings.
+_LARGER, _MAX_LEVEL = 1.15, 4
+_LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
+_AMOUNT = r"(?:[£$€] ?\d[\d.,]*|\d[\d.,]* ?(?:[£$€]|EUR|CHF))"
+# Two lines and more that each end with a price: a menu, a price list.
+_PRICE_LINES = re.compile(rf"(?m)(?:^[^\W\d_].*\s{_AMOUNT}$\n?){{2,}}")
+_ENDS_WITH_PRICE = re.compile(rf"{_AMOUNT}\s*\Z")
+_BOLD = re.compile(r"bold|black|heavy|semibold|demi", re.IGNORECASE)
+
+Style = tuple[float, bool]
+"""Size of the type, and whether it is bold."""
+
+
+@dataclass
+class _Line:
+    text: str = ""
+    styles: Counter[Style] = field(default_factory=Counter[Style])
+    """Characters of each style."""
+
+
+def read_pdf(path: Path, headings: bool) -> Iterator[Extracted]:
+    """Yield the document."""
+    import pypdf
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)
+    with pypdf.PdfReader(path) as reader:
+        if reader.is_encrypted and not reader.decrypt(""):
+            yield Extracted("", fault=ENCRYPTED)
+            return
+        read: dict[str, list[_Line]] = {}
+        pages = [_lines(page, read, with_styles=headings) for page in reader.pages]
+    if headings:
+        pages = _without_running_lines(pages)
+        body = _body_style(pages)
+        levels = _levels(pages, body)
+        texts = [_marked(lines, body, levels) for lines in pages]
+    else:
+        texts = ["\n".join(line.text for line in lines) for lines in pages]
+    text = "\n\n".join(page for page in texts if page.strip()).translate(_LIGATURES)
+    if headings:
+        text = _PRICE_LINES.sub(lambda lines: re.sub("(?m)^(?=.)", "- ", lines[0]), text)
+    yield whole_document(text, "holds no text: scanned pages need OCR first")
+
+
+def _lines(page: Any, read: dict[str, list[_Line]], *, with_styles: bool) -> list[_Line]:
+    """Return the lines of a page; of several that share contents and fonts it is read once."""
+    # references, not what they stand for
+    shared = repr([dict.get(page, key) for key in ("/Contents", "/Resources")])
+    if shared not in read:
+        pieces: list[tuple[str, Style]] = []
+
+        def visit(text: str, current: Any, matrix: Any, font: Any, size: Any) -> None:
+            scale = abs(matrix[3] * current[3]) or 1.0
+            name = str((font or {}).get("/BaseFont", ""))
+            style = (round(float(size or 0) * scale, 1), _BOLD.search(name) is not None)
+            pieces.append((text, style))
+
+        options = {}
+        if with_styles:
+            options["visitor_text"] = visit
+        text = page.extract_text(**options)
+        if "".join(piece for piece, _ in pieces) != text:
+            pieces = [(text, (0.0, False))]
+        read[shared] = _joined_lines(pieces)
+    return read[shared]
+
+
+def _joined_lines(pieces: Sequence[tuple[str, Style]]) -> list[_Line]:
+    lines = [_Line()]
+    for text, style in pieces:
+        first, *others = text.split("\n")
+        for number, part in enumerate((first, *others)):
+            if number:
+                lines.append(_Line())
+            lines[-1].text += part
+            lines[-1].styles[style] += len("".join(part.split()))
+    return lines
+
+
+def _without_running_lines(pages: list[list[_Line]]) -> list[list[_Line]]:
+    """Leave out the first and the last line of each page where, numbers aside, it is the same on
+    all of them, or is nothing but the page's number.
+    """
+    for place in (0, -1):
+        filled = [[line for line in lines if line.text.strip()] for lines in pages]
+        ends = [lines[place].text for lines in filled if lines]
+        same = {re.sub(r"\d+", "#", " ".join(text.split())) for text in ends}
+        if len(ends) > 1 and len(same) == 1:
+            dropped = {id(lines[place]) for lines in filled if lines}
+            pages = [[line for line in lines if id(line) not in dropped] for lines in pages]
+    return pages
+
+
+def _body_style(pages: Sequence[Sequence[_Line]]) -> Style:
+    """Return the style of most characters."""
+    total = Counter[Style]()
+    for lines in pages:
+        for line in lines:
+            total.update(line.styles)
+    return max(total, key=lambda style: total[style], default=(0.0, False))
+
+
+def _heading_style(line: _Line, body: Style) -> Style | None:
+    """Return the style of a line that is all larger or bolder than the text; None: of others."""
+    text, used = line.text.strip(), [style for style, count in line.styles.items() if count]
+    if len(used) != 1 or len(text) > MAX_HEADING_CHARACTERS or not any(map(str.isalpha, text)):
+        return None
+    size, is_bold = used[0]
+    if text.endswith((".", ",", ";")) or not (
+        size >= _LARGER * body[0] > 0 or (is_bold and not body[1] and size >= body[0])
+    ):
+        return None
+    return used[0]
+
+
+def _levels(pages: Sequence[Sequence[_Line]], body: Style) -> dict[Style, int]:
+    """Return the level of each style of a heading, the largest first."""
+    styles = {_heading_style(line, body) for lines in pages for line in lines}
+    known = sorted((style for style in styles if style), reverse=True)
+    return {style: min(level, _MAX_LEVEL) for level, style in enumerate(known, start=1)}
+
+
+def _marked(lines: Sequence[_Line], body: Style, levels: dict[Style, int]) -> str:
+    """Return the text of a page with its headings marked; a heading over several lines is one."""
+    made: list[str] = []
+    open_style: Style | None = None
+    for number, line in enumerate(lines):
+        style = _heading_style(line, body)
+        following = "".join(each.text for each in lines[number + 1 : number + 2])
+        if style and style[0] < _LARGER * body[0] and _ENDS_WITH_PRICE.search(following):
+            style = None  # the head of a table
+        if style is None:
+            made += [""] * (open_style is not None) + [line.text]
+        elif style == open_style:
+            made[-1] += f" {line.text.strip()}"
+        else:
+            made += ["", f"{'#' * levels[style]} {line.text.strip()}"]
+        open_style = style
+    return "\n".join(made).strip("\n")

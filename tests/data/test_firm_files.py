@@ -1,0 +1,130 @@
+"""Files as firms have them: a web site's banner and footer, columns made of <div>, headings of a PDF, an e-mail with its date."""
+
+from pathlib import Path
+
+import pypdf
+import pytest
+from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
+
+from groundup.data.reading.extract import EXTRACTORS, html_text
+
+ARTICLE = (
+    "<p>Two hours for up to ten children. Each child brushes, plaits and rides a pony of its own.</p>"
+    * 3
+)
+FOOTER = (
+    '<div class="site-footer"><div><h4>Links</h4><ul><li><a href="a">Lessons</a></li></ul></div>'
+    "<div><p>The Yard<br>Mill Lane, LW7 4QT<br>01632 960 418</p></div><p>All rights reserved.</p></div>"
+)
+
+
+def page(body: str = ARTICLE) -> str:
+    return (
+        '<html><body><div class="hero"><h1>Pony <em>parties</em></h1></div>'
+        f'<div class="content">{body}</div>{FOOTER}</body></html>'
+    )
+
+
+def text_of(path: Path, headings: bool = True) -> str:
+    (found,) = EXTRACTORS[path.suffix].read(path, headings)
+    return found.text
+
+
+def test_a_page_has_its_heading_from_the_banner() -> None:
+    assert html_text(page(), headings=True).startswith("# Pony parties\n\nTwo hours")
+    assert "Pony parties" not in html_text(page(), headings=False)
+
+
+def test_one_page_of_a_site_says_how_the_firm_is_reached(tmp_path: Path) -> None:
+    for name in ("index.html", "parties.html"):
+        (tmp_path / name).write_text(page())
+    contact = "## Contact\n\nThe Yard\nMill Lane, LW7 4QT\n01632 960 418"
+    assert text_of(tmp_path / "index.html").endswith(contact)
+    assert "01632" not in text_of(tmp_path / "parties.html")
+    assert "01632" not in text_of(tmp_path / "index.html", headings=False)
+    (tmp_path / "index.html").unlink()
+    assert text_of(tmp_path / "parties.html").endswith(contact)
+
+
+def test_rows_of_div_are_a_table_and_labels_keep_apart() -> None:
+    rows = "".join(
+        f"<div class=row><div>{players}</div><div>{price}</div></div>"
+        for players, price in (("Players", "Mon-Thu"), ("2", "£52"), ("6 or 7", "£114"))
+    )
+    labels = (
+        "<p><span>Difficulty</span><span>3 of 5</span></p><p><span>W</span><span>elcome</span></p>"
+    )
+    text = html_text(page(f"{ARTICLE}{rows}{labels}"), headings=True)
+    table = [
+        [cell.strip() for cell in line.strip("| ").split("|")]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+    assert [row for row in table if "---" not in row[0]] == [
+        ["Players", "Mon-Thu"],
+        ["2", "£52"],
+        ["6 or 7", "£114"],
+    ]
+    assert "Difficulty 3 of 5" in text and "Welcome" in text
+
+
+def write_pdf(path: Path, *pages: list[tuple[float, str]]) -> Path:
+    """A PDF whose lines have the given sizes."""
+    writer = pypdf.PdfWriter()
+    font = DictionaryObject(
+        {
+            NameObject(f"/{k}"): NameObject(f"/{v}")
+            for k, v in (("Type", "Font"), ("Subtype", "Type1"), ("BaseFont", "Helvetica"))
+        }
+    )
+    for lines in pages:
+        made = writer.add_blank_page(612, 792)
+        stream = DecodedStreamObject()
+        shown = (
+            f"BT /F1 {size} Tf 72 {720 - 30 * row} Td ({text}) Tj ET"
+            for row, (size, text) in enumerate(lines)
+        )
+        stream.set_data("\n".join(shown).encode())
+        made[NameObject("/Contents")] = writer._add_object(stream)
+        fonts = DictionaryObject({NameObject("/F1"): font})
+        made[NameObject("/Resources")] = DictionaryObject({NameObject("/Font"): fonts})
+    writer.write(path)
+    return path
+
+
+def test_larger_lines_of_a_pdf_are_headings_and_running_lines_are_left_out(tmp_path: Path) -> None:
+    path = write_pdf(
+        tmp_path / "a.pdf",
+        [
+            (11, "Page 1 of 2"),
+            (20, "The Herald"),
+            (14, "Winter"),
+            (11, "From 26 October the last lesson starts at 7 pm."),
+        ],
+        [
+            (11, "Page 2 of 2"),
+            (14, "Prices"),
+            (11, "Prices of lessons stay as they are until the spring."),
+        ],
+    )
+    assert text_of(path).split("\n\n") == [
+        "# The Herald",
+        "## Winter",
+        "From 26 October the last lesson starts at 7 pm.",
+        "## Prices",
+        "Prices of lessons stay as they are until the spring.",
+    ]
+    assert text_of(path, headings=False).startswith("Page 1 of 2\nThe Herald\nWinter\n")
+
+
+@pytest.mark.parametrize("headings", [True, False])
+def test_an_email_of_an_index_begins_with_its_date_and_repeats_no_other(
+    tmp_path: Path, headings: bool
+) -> None:
+    (tmp_path / "a.eml").write_text(
+        "Subject: Re: Party\nDate: Tue, 24 Nov 2026 09:12:00 +0000\n\nYes, bring your cake.\n\n"
+        "On 23 Nov 2026, Grace wrote:\n> Could we bring our cake?\n"
+    )
+    whole = "Re: Party\n\nYes, bring your cake.\n\nOn 23 Nov 2026, Grace wrote:\n> Could we bring our cake?"
+    shown = "# 24 November 2026: Re: Party\n\nYes, bring your cake."
+    assert text_of(tmp_path / "a.eml", headings) == (shown if headings else whole)
