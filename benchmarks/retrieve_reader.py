@@ -3,10 +3,11 @@
 python benchmarks/retrieve_reader.py [--only squad boolq papers] [--questions 200] [--papers 40] [--without]
     [--encoder all-minilm-l6-v2-ask] [--second all-mpnet-base-v2] [--json OUT]
 
-Each question is read as `ask` reads it, with the packaged reader at its usual limit: the first sentence shown is right where it is of a text that
-answers; with --second a second reader reads, too. Beside it: whether the first passage that was read is of such a text, and whether the first by words and vectors is. With --without each is
-read once more on the index without its texts and those that share half of their word 5-grams. SQuAD's odd questions on its 803 paragraphs; odd
-queries of BoolQ on the paragraphs of the first 1,000; QASPER's on the paragraphs of their own paper. Exact intervals; the difference is paired.
+Each question is read as `ask` reads it, with the packaged reader at its usual limit (with --second a second one reads, too): the first sentence
+shown is right where it is of a text that answers. Beside it: whether the first passage that was read is of such a text, and whether the first by
+words and vectors is. With --without each is read once more on the index without its texts and those that share half of their word 5-grams. SQuAD's
+odd questions on its 803 paragraphs; odd queries of BoolQ on the paragraphs of the first 1,000; QASPER's on the paragraphs of their own paper. Exact
+intervals; the difference is paired.
 """
 
 import argparse
