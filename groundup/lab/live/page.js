@@ -102,8 +102,15 @@ class LivePage {
     return ids.length < this.promptLength ? other.slice(0, ids.length) : [...other, ...ids.slice(this.promptLength)];
   }
 
-  /** Runs the tokens that the cache lacks, in pieces between frames. */
+  /** Reads on, and shows the text. @param {string} message */
   async catchUp(message) {
+    if (!(await this.readOn())) return;
+    this.say(message);
+    this.show();
+  }
+
+  /** Runs the tokens that the cache lacks, in pieces between frames. Returns whether all are read: not where something else began meanwhile. */
+  async readOn() {
     const task = ++this.task;
     let paused = performance.now();
     while (this.cached < this.ids.length && task === this.task) {
@@ -114,9 +121,7 @@ class LivePage {
         paused = performance.now();
       }
     }
-    if (task !== this.task) return;
-    this.say(message);
-    this.show();
+    return task === this.task;
   }
 
   /** Runs the first token that is not in the cache, and notes the share of the one after it. */
@@ -139,10 +144,10 @@ class LivePage {
     if (!this.ids.length) return this.say("Type a text first: the model continues it.");
     if (this.place >= this.config.context_tokens) return this.say(this.whyEnded().trim());
     this.cutAt(this.place);
-    const sampling = this.sampling(), keys = new RandomKeys(sampling.seed), task = ++this.task;
-    const began = performance.now();
-    let paused = began, written = 0, why = "";
     byId("stop").disabled = false;
+    if (!(await this.readOn())) return;
+    const sampling = this.sampling(), keys = new RandomKeys(sampling.seed), { task } = this, began = performance.now();
+    let paused = began, written = 0, why = "";
     this.logits = this.logitsAt(this.ids.length);
     while (written < count && task === this.task && !why) {
       const id = chooseToken(this.logits, sampling, keys.key(this.ids.length - this.promptLength));
@@ -189,16 +194,18 @@ class LivePage {
   goTo(place) {
     this.stop("");
     this.place = Math.min(place, this.ids.length);
+    if (this.cached < this.ids.length) return this.catchUp("");
     this.say("");
     this.show();
   }
 
   /** Puts another token at the place shown; what followed is removed. @param {number} id */
-  choose(id) {
+  async choose(id) {
     this.stop("");
     this.choosing = true;
     const place = this.place;
     this.cutAt(place);
+    if (!(await this.readOn())) return;
     this.logits = this.logitsAt(place);
     this.append(id);
     this.show();

@@ -173,10 +173,10 @@ def test_the_page_answers_explains_and_changes_as_python_computes_it(
     tokenizer = opened.require_tokenizer()
     assert isinstance(opened.model, LanguageModel)
     for question, asks in (("To be?", True), ("<|im_end|> 'tis 中文", True), ("To be, or", False)):
-        page.fill("#text", question)
         page.set_checked("#as-question", asks)
-        page.wait_for_selector("#status:has-text('tokens.')")
-        page.click("#write")
+        fill = "([text]) => { const box = document.querySelector('#text'); box.value = text; "
+        write = "box.dispatchEvent(new Event('input')); document.querySelector('#write').click() }"
+        page.evaluate(fill + write, [question])  # before the text is read
         page.wait_for_selector(f"#status:has-text('{COUNT} tokens written')")
         conversation = Conversation((Message("user", question),))
         ids = tokenizer.encode(question)
