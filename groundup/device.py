@@ -77,6 +77,13 @@ class Compute:
             return torch.cuda.is_bf16_supported(including_emulation=False)
         return not self.is_cpu or cpu_has_bf16()
 
+    def arithmetic(self) -> dict[str, str | int]:
+        """Return what the last bits of a result depend on besides packages: the processor's
+        instructions that torch uses, and the number of threads.
+        """
+        used = torch.backends.cpu.get_cpu_capability()
+        return {"instruction_set": used, "threads": torch.get_num_threads()}
+
 
 def select_compute(
     device: str = "auto", dtype: torch.dtype = torch.float32, *, fixed_choices: bool = False

@@ -3,6 +3,7 @@ citations of a saved answer.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,10 @@ def command(
         Path | None,
         Option("--after", metavar="RUN", help="The signed folder that PATH goes on from."),
     ] = None,
+    rebuild: Annotated[
+        bool,
+        Option("--rebuild", help="Also make the build again, beside it, and compare every file."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check every file below PATH against the lengths and SHA-256 in the manifests there; name the
@@ -41,6 +46,11 @@ def command(
 
     With --key every link of what `groundup sign` signed is checked, too: its bytes, that none is
     added or missing, and that it names the signature of the link before.
+
+    With --rebuild a build is made again from its recipe and texts in a temporary folder, with the
+    numbers that were measured for it, until a file differs: the first stage and file that do are
+    named. The same bytes are promised for one built with --fixed-choices, on the same instruction
+    set with the same packages and number of threads; what differs of these is said.
 
     Of weight files without a manifest the tables of tensors are checked: all inside the file, none
     overlapping.
@@ -53,6 +63,7 @@ def command(
         groundup verify runs/quickstart
         groundup verify runs/quickstart/chat
         groundup verify runs/quickstart --key pub.pem
+        groundup verify runs/quickstart --rebuild
         groundup verify model.gguf
         groundup verify answer.json
     """
@@ -87,7 +98,19 @@ def command(
                 f"{links[0].before_sha256})."
             )
         values["links"] = [vars(link) for link in links]
+    made = None
+    if rebuild:
+        from groundup.recipes.builds.rebuild import rebuild_lines, rebuild_recorded
+
+        made = rebuild_recorded(path, console_progress())
+        lines += rebuild_lines(path, made)
+        values["rebuilt"] = asdict(made)
     print_result(lines, values, as_json)
+    if made is not None and not made.same:
+        raise DataError(
+            f"{path}: {made.file} of the stage {made.stage} is not the same when it is made again.",
+            fix="See what differs: the report's chapter Reproduction, and the notes above.",
+        )
 
 
 def chain_text(links: "Sequence[ChainLink]") -> str:

@@ -111,8 +111,10 @@ def build(
             if name in names and name not in redo
         }
         write_text(out / RECIPE_FILE, write_recipe(recipe))
+        made_by = provenance()
+        made_by = replace(made_by, machine={**made_by.machine, **compute.arithmetic()})
         results = BuildResults(
-            **asdict(provenance()),
+            **asdict(made_by),
             recipe=recipe.name,
             description=recipe.description,
             seed=recipe.seed,

@@ -153,6 +153,7 @@ def _commands(report: ReportData, made_by: JsonObject) -> list[Node]:
     if report.is_build:
         what = "From the recipe in this folder, which has all settings, the seed and the budget"
         shown[what] = "groundup build recipe.toml --out AGAIN"
+        shown["Made again, and every file compared"] = "groundup verify --rebuild ."
     return [
         node(
             "div",
@@ -218,8 +219,9 @@ REPEAT = Chapter(
     "repeat",
     "Reproduction",
     "How to reproduce it",
-    "The same recipe with the same seed and the same versions gives the same steps. "
-    "On another machine the last digits may differ.",
+    "Whoever has the texts can make this again. With --fixed-choices, the same versions, "
+    "instruction set and number of threads every file is the same byte for byte; elsewhere the last "
+    "digits may differ.",
     reproduction,
     runs=KINDS,
 )
