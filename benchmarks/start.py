@@ -36,7 +36,10 @@ VERBS: dict[str, list[str]] = {
 }
 MADE = {
     "bank.index": ["index", str(HERE / "groundup/packs/bank/documents"), "--out", "bank.index"],
-    "classifier": ["finetune", "classifier", "all-minilm-l6-v2", "rows.csv", "--out", "classifier"],
+    "classifier": [
+        *("finetune", "classifier", str(HERE / "docs/site/model/tiny-shakespeare.gguf")),
+        *("rows.csv", "--budget", "30s", "--out", "classifier"),
+    ],
 }
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -95,7 +98,8 @@ def first_token(address: str) -> None:
 def prepare(folder: Path) -> None:
     """Make what the verbs read."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [f"{text},{label}" for text, label in 40 * [("good morning", "a"), ("buy now", "b")]]
+    texts = [("good morning Ms", "letter"), ("buy now for only", "offer")]
+    rows = [f"{text} {number},{label}" for number in range(60) for text, label in texts]
     (folder / "rows.csv").write_text("\n".join(["text,label", *rows]))
     for name, words in MADE.items():
         if not (folder / name).exists():

@@ -10,6 +10,7 @@ from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
 from groundup.cli.plain import terminal_safe
 from groundup.cli.search import ByOption, say_outdated
+from groundup.cli.start import START
 from groundup.errors import ConfigError, require_extra
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def command(
     require_ranking(by)  # before a model is opened
     place, asked = _place_and_question(index, question, retriever)
     config = AskConfig(count, min_evidence, max_tokens=max_tokens, promised=promised)
+    START.part(f"opening {place}")
     with _opened(place, retriever) as opened:
         for part in answer_parts(
             opened,
@@ -122,6 +124,7 @@ def command(
             device=device,
             progress=console_progress(),
         ):
+            START.end(console_progress().say)  # before the first
             if not as_json:
                 show_part(part)
         assert isinstance(part, Answer)
@@ -183,11 +186,12 @@ def _model(model: str | None, device: str, precision: str | None) -> "Model | No
     return open_model(model, device, precision, progress=console_progress())
 
 
-def show_part(part: "Part") -> None:
-    """Print a part as it comes; with the whole answer its sources."""
+def show_part(part: "Part", *, is_reply: bool = False) -> None:
+    """Print a part as it comes; with the whole answer its sources. `is_reply`: of an assistant,
+    which says itself that it found nothing.
+    """
     from groundup.retrieve.answer import Answer
     from groundup.retrieve.answer_text import part_text
-    from groundup.retrieve.assistant import AssistantReply
     from groundup.retrieve.cite import Quote
     from groundup.retrieve.generation import Omitted
 
@@ -199,7 +203,7 @@ def show_part(part: "Part") -> None:
             print(terminal_safe("\n".join(["", *table_lines(part.table), ""])), flush=True)
         return
     refusal = []
-    if not part.found and not isinstance(part, AssistantReply):
+    if not part.found and not is_reply:
         refusal = [part.text, *refusal_lines(part)]
     for line in [*refusal, *source_lines(part)]:
         print(terminal_safe(line))

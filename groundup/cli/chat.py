@@ -94,14 +94,14 @@ def command(
         with open_assistant(
             model, device=opening.device, progress=progress, **given_actions
         ) as assistant:
-            say_long_start()
+            START.end(say)
             talk_with_assistant(assistant, as_json=as_json)
         return
     require_stage(Path(model), "chat")  # a build's own model only continues texts
     START.part(f"opening {model}")
     opened = open_model(model, **vars(opening), progress=console.console_progress())
     opened.engine.require_text()  # another kind is refused before the first question
-    say_long_start()
+    START.end(say)
     if not opened.engine.chats:
         say(BASE_MODEL.format(name=model))
     talk(Chat(opened.engine, opened.chat_sampling(given), system), as_json=as_json)
@@ -247,7 +247,7 @@ class AssistantTalk:
         self.said.append(Message("user", question))
         for part in self.assistant.parts(self.said, self.id):
             if not self.as_json:
-                show_part(part)
+                show_part(part, is_reply=True)
         assert isinstance(part, AssistantReply)
         self.said.append(Message("assistant", part.text))
         plain = part.to_plain()
@@ -319,12 +319,6 @@ def tolerant(*, interactive: bool) -> Iterator[None]:
             say(str(error))
         else:
             print()
-
-
-def say_long_start() -> None:
-    """Say what the start took, where it was long."""
-    if line := START.end():
-        say(line)
 
 
 def say(text: str) -> None:

@@ -15,6 +15,7 @@ from groundup.cli.console import console_progress, print_result, terminal_column
 from groundup.cli.fields import COLUMN_OPTIONS, ConfigFields, grouped
 from groundup.cli.options import DeviceOption, JsonOption
 from groundup.cli.plain import plain
+from groundup.cli.start import START
 from groundup.data.reading.data import Data
 from groundup.errors import DataError
 from groundup.progress import Progress, Silent
@@ -81,7 +82,9 @@ def command(
     progress, many = console_progress(), is_source(given)
     if not many and given.endswith(FILE_ENDINGS) and not any(c.isspace() for c in given):
         progress.say(f"note: there is no file {given}, so the argument itself is classified.")
+    START.part(f"opening {model}")
     opened = open_model(model, device, prefer="classifier", progress=progress)
+    START.end(progress.say)
     promise = opened.engine.opened.decision.promise
     if promise is not None:
         progress.say(promise.of_labels)

@@ -112,8 +112,7 @@ def command(
     constraint, drawn = output.constraint(), sampling_of(sampling.given())
     START.part(f"opening {model}")
     opened = open_model(model, **vars(opening), prefer="pretrain", progress=console_progress())
-    if line := START.end():
-        say(line)
+    START.end(say)
     text, clock = "", TokenClock()
     for event in opened.events(prompt, drawn, constraint):
         text += event.text

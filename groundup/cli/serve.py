@@ -224,7 +224,7 @@ def command(
         fix = "Serve a build with an index, or name one: --index INDEX"
         raise ConfigError("--mcp: no documents are served, which its tools search.", fix=fix)
     if mcp == "stdio":
-        START.end()
+        START.end(progress.say)
         serve_stdio(server)
         return
     if models and not server.indexes.names:
@@ -250,8 +250,7 @@ def command(
         if public:
             further["In your site"] = script_tags(listen, address, public, languages_of(server))
         greet(address, names, server.indexes.names, further, as_json=as_json)
-        if line := START.end():
-            progress.say(line)
+        START.end(progress.say)
 
     run_server(
         Guard(app, app.access, server.limits, error_body=error_body),

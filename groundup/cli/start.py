@@ -3,18 +3,19 @@ takes many seconds. A quick start says nothing.
 
     START.watch()                       in `__main__`, before anything is imported
     START.part("opening the model")     what is done from here on
-    START.end()                         before the first output: what took how long
+    START.end(say)                      before the first output: says what took how long
 """
 
 import os
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 
 # A start that has said nothing for so long says what it does; one that took so long says what of.
 SILENT_S, LONG_S = 0.7, 3.0
 # The verbs that say when their start ends.
-VERBS = ("serve", "chat", "generate")
+VERBS = ("serve", "chat", "generate", "ask", "classify")
 
 
 class Start:
@@ -36,15 +37,15 @@ class Start:
         if self._begun:
             self._begun.append((what, time.monotonic()))
 
-    def end(self) -> str:
-        """Return a line where it took long, else "", and also where nobody watches."""
+    def end(self, say: Callable[[str], object]) -> None:
+        """Say what took how long, where it took long and is watched."""
         self.part("", said=True)
         begun, self._begun = self._begun, []
         if not begun or begun[-1][1] - begun[0][1] < LONG_S:
-            return ""
+            return
         took = [f"{after - at:.1f} s {what}" for (what, at), (_, after) in pairwise(begun)]
         line = f"Started after {begun[-1][1] - begun[0][1]:.1f} s: {', '.join(took)}."
-        return f"{line} Of these it computed {time.process_time():.1f} s."
+        say(f"{line} Of these it computed {time.process_time():.1f} s.")
 
     def _say(self, said: threading.Event) -> None:
         if not said.wait(SILENT_S) and self._begun:
