@@ -3,8 +3,8 @@
 python benchmarks/start.py FOLDER [--only VERB ...] [--rounds 9] [--tree CHECKOUT] [--json OUT]
 
 FOLDER gets an index of the bank's documents and a classifier, where it has none. The first output of `serve` is the first token over HTTP, of
-`--help` its text, of the others what they print. `--tree`: another checkout, in turns with this one. A first round is not counted: it packs weights,
-compiles the step, and writes the bytecode of modules, which an installed package has.
+the others what they print; "help" is `groundup --help`. `--tree`: another checkout, in turns with this one. A first round is not counted: it packs
+weights, compiles the step, and writes the bytecode of modules, which an installed package has.
 """
 
 import argparse
@@ -27,7 +27,7 @@ MODEL, QUESTION = "smollm2-135m-instruct", "How much is a replacement card abroa
 PROMPT = "The ship had left the harbour before sunrise, and those who stood at the rail saw the town grow small. They spoke of"
 SERVE = ["serve", f"bench={MODEL}", "--port", "0", "--json"]
 VERBS: dict[str, list[str]] = {
-    "--help": ["--help"],
+    "help": ["--help"],
     "serve": SERVE,
     "chat": ["chat", MODEL, "--max-tokens", "1"],
     "generate": ["generate", MODEL, PROMPT, "--max-tokens", "1"],

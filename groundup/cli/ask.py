@@ -113,7 +113,7 @@ def command(
     require_ranking(by)  # before a model is opened
     place, asked = _place_and_question(index, question, retriever)
     config = AskConfig(count, min_evidence, max_tokens=max_tokens, promised=promised)
-    START.part(f"opening {place}")
+    START.part(f"opening {place} and answering")
     with _opened(place, retriever) as opened:
         for part in answer_parts(
             opened,
