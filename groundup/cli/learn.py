@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from groundup.cli.console import print_result, program, table
 from groundup.cli.options import JsonOption, LanguageOption, file_to_write, folder_to_write
-from groundup.course.notebook import Notebook, copy_notebook, notebook_of, notebooks
+from groundup.course.notebook import FOLDER, Notebook, copy_notebook, notebook_of, notebooks
 from groundup.course.progress import NotebookProgress, progress_of, read_progress
 from groundup.errors import ConfigError
 from groundup.files import write_text
@@ -75,6 +75,7 @@ def command(
     """
     if name and certificate is None:
         raise ConfigError("--name is for a certificate.", fix="Add: --certificate FILE.html")
+    out = _copies(out)
     with page_language(language or SOURCE):
         if progress or certificate:
             _show_progress(number, out, certificate, name, as_json)
@@ -84,6 +85,17 @@ def command(
             print_result(_list(known), plain, as_json)
         else:
             _open(number, out, fresh=fresh, copy_only=copy_only, as_json=as_json)
+
+
+def _copies(out: Path) -> Path:
+    """The reader's copies: the working directory where it holds them, as in a terminal opened
+    beside a notebook, and the default folder is not below it.
+    """
+    here = Path.cwd()
+    has_copies = (here / "texts").is_dir() and any(here.glob("[0-9][0-9]-*.ipynb"))
+    if out == COURSE and not out.exists() and has_copies and here != FOLDER:
+        return here
+    return out
 
 
 def _open(number: int, out: Path, *, fresh: bool, copy_only: bool, as_json: bool) -> None:
@@ -128,6 +140,8 @@ def _show_progress(
     lines = table(["", *head], rows)
     whole = "{right} of {exercises} exercises are right, in {out}."
     lines += ["", say(whole, right=right, exercises=exercises, out=out)]
+    if not any(each.tries for each in found):
+        lines.append(f"{say('Open one:')} {program()} learn {chosen[0].number}")
     plain: dict[str, Any] = {"folder": str(out), "exercises": exercises, "right": right}
     plain["notebooks"] = [
         {**asdict(each), "solved": [asdict(one) for one in each.solved]} for each in found

@@ -6,7 +6,9 @@ they are told apart by the names of their classes.
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import typer
@@ -74,6 +76,10 @@ def unknown_verb(name: str, known: Iterable[str], verb: str = "") -> GroundupErr
     meant = OTHER_NAMES.get(name, "")
     near = f"Did you mean '{meant}'?" if meant in known else did_you_mean(name, known)
     fix = f"{near} See groundup {before}--help."
+    if not verb and Path(name).is_dir():
+        folder = shlex.quote(name)
+        fix = f"A model of the folder's texts: groundup build {folder}. "
+        fix += f"Answers from them: groundup index {folder} --out {folder}.index"
     return GroundupError(f"There is no verb '{before}{name}'.", fix=fix)
 
 

@@ -5,6 +5,7 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -258,6 +259,15 @@ def test_unknown_verbs_are_answered_with_the_nearest_or_with_all(
     assert did_you_mean("xyz", VERBS) in capsys.readouterr().err
     assert run(["export"]) == 2  # what others call it
     assert "Did you mean 'convert'?" in capsys.readouterr().err
+
+
+def test_a_folder_in_place_of_a_verb_is_told_what_to_do_with_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("my notes").mkdir()
+    assert run(["my notes"]) == 2
+    assert "texts: groundup build 'my notes'. Answers" in capsys.readouterr().err
 
 
 def test_what_is_said_about_foreign_names_is_harmless_and_unchanged(

@@ -98,3 +98,20 @@ def test_begin_prefers_the_texts_beside_the_notebook(
     assert sorted(each.name for each in here.texts.iterdir()) == sorted(
         each.name for each in (FOLDER / "texts").iterdir()
     )
+
+
+def test_beside_a_notebook_its_own_folder_is_meant(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_notebook(notebook_of(3), tmp_path / "groundup-course")
+    monkeypatch.chdir(tmp_path / "groundup-course")
+    (Path("progress.jsonl")).write_text(
+        '{"exercise": "3.1", "right": true, "answer": "11", "at": "2026-12-01T10:00:00+00:00"}\n'
+    )
+    assert run(["learn", "--progress", "3"]) == 0
+    assert f"1 of 6 exercises are right, in {Path.cwd()}." in capsys.readouterr().out
+    assert run(["learn", "4", "--copy-only"]) == 0
+    assert notebook_of(4).file.name in {each.name for each in Path.cwd().iterdir()}
+    monkeypatch.chdir(tmp_path)
+    assert run(["learn", "--progress", "4"]) == 0
+    assert "Open one: " in capsys.readouterr().out

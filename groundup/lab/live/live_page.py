@@ -124,7 +124,11 @@ def _opening(contents: PageContents, name: str) -> Node:
     config = contents.config
     context = f"context {config['context_tokens']:,} tokens."
     shape = f"{shape_words(contents.parameters, config)}, {context}"
-    what = "This file contains the model itself. It runs here, in your browser, without a network."
+    what = (
+        "A language model guesses which piece of a text comes next, adds it, and guesses again. "
+        "This file contains the model itself: press Write on and it runs here, in your browser, "
+        "without a network."
+    )
     inside = node("a", "Every step of a guess", href="#inside")
     train = node("a", "Train a model", href="#train")
     share = node("a", "Before you share it: what it repeats of its texts", href="#repeats")
@@ -168,10 +172,11 @@ def controls(
     ]
     written = node(
         "div",
-        node("section", text_box, choice, _settings(), class_="text"),
+        node("section", text_box, choice, class_="text"),
         node("div", buttons, class_="buttons"),
         node("p", role="status", id="status"),
         node("p", id="written-text", dir="auto", hidden="hidden"),
+        _settings(),
         node(
             "section",
             node("h2", "The text in tokens", id="tokens-heading"),
