@@ -46,6 +46,9 @@ CHANGED = """(models, given) => Object.fromEntries(Object.entries(models).map(([
   found.several = changed.logits(ids);
   changed.setChanges([]);
   found.none = changed.logits(ids);
+  const other_way = new ChangedModel(model), layers = ids.map((id, at) => streamOf(other_way.model, id, at));
+  const left = ids.map((_, at) => other_way.runFrom(changes.head, at, layers[at][layer])).at(-1);
+  if (String(other_way.model.predict(left)) !== String(found.head)) throw new Error("begun at its block a change does something else");
   const [p, q] = [softmax(found.head), softmax(found.none)];
   return [name, { found, bits: divergenceBits(p, q), telling: tellingToken(p, q) }];
 }))"""

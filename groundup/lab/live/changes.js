@@ -46,11 +46,18 @@ class ChangedModel {
     return ids.length - this.ids.length;
   }
 
-  /** Runs one token more. @returns {Float32Array} the logits after it */
+  /** Runs one token more. @returns {Float32Array|null} the logits after the last one */
   runOne() {
     this.place = this.ids.length;
     this.ids.push(this.wanted[this.place]);
-    return this.model.step(this.ids[this.place], this.place);
+    const x = this.model.run(this.ids[this.place], this.place);
+    return this.ids.length === this.wanted.length ? this.model.predict(x) : null;
+  }
+
+  /** Runs a token with one change alone, from its block on: the cache of the blocks below must be that without it. @param {Change} change @param {number} place @param {Float32Array} stream what enters the block */
+  runFrom(change, place, stream) {
+    [this.changes, this.place, this.ids] = [[change], place, []];
+    return this.model.run(0, place, change.layer, stream.slice());
   }
 
   /** The logits after a text. @param {number[]} ids */

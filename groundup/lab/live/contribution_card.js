@@ -13,7 +13,7 @@ class ContributionCard {
   show(ids, shares) {
     this.task++;
     [this.ids, this.id] = [ids, argmax(shares)];
-    const { config } = this.live, seconds = this.live.stepSeconds * ids.length * partsOf(config).length;
+    const { config } = this.live, seconds = 0.5 * this.live.stepSeconds * ids.length * partsOf(config).length;
     byId("written-remove").textContent = `Leave out each in turn${seconds < 10 ? "" : ` (${duration(seconds)})`}`;
     const found = directContributions(this.live.model, ids, this.id);
     const sum = found.heads.flat().concat(found.networks).reduce((total, value) => total + value, 0);
@@ -42,19 +42,29 @@ class ContributionCard {
     const task = ++this.task, model = (this.changed ??= new ChangedModel(this.live.model)), { ids, id, cells } = this;
     byId("written-remove").disabled = true;
     byId("written-table").classList.add("tried");
-    model.setChanges([]);
-    const whole = centred(model.logits(ids), id);
     let paused = performance.now();
-    for (const part of partsOf(this.live.config)) {
-      model.setChanges([part]);
-      let logits;
-      for (let left = model.begin(ids); left > 0; left--) {
-        logits = model.runOne();
-        if (performance.now() - paused < PAUSE_MS) continue;
-        await frame();
+    const pause = async () => {
+      if (performance.now() - paused < PAUSE_MS) return;
+      await frame();
+      paused = performance.now();
+    };
+    model.setChanges([]);
+    model.ids = [];
+    const streams = [];
+    for (const [place, token] of ids.entries()) {
+      streams.push(streamOf(model.model, token, place));
+      await pause();
+      if (task !== this.task) return;
+    }
+    const whole = centred(model.model.predict(streams.at(-1).at(-1)), id);
+    for (const part of partsOf(this.live.config).reverse()) { // from above, so that the blocks below are as they were
+      let x;
+      for (const [place, layers] of streams.entries()) {
+        x = model.runFrom(part, place, layers[part.layer]);
+        await pause();
         if (task !== this.task) return;
-        paused = performance.now();
       }
+      const logits = model.model.predict(x);
       const lost = whole - centred(logits, id);
       cells.get(`${part.kind} ${part.layer} ${part.head ?? ""}`).lastChild.textContent = signedLogit(-lost);
     }

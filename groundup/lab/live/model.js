@@ -188,9 +188,19 @@ class LiveModel {
    * @param {number} id @param {number} position @returns {Float32Array}
    */
   step(id, position) {
+    return this.predict(this.run(id, position));
+  }
+
+  /** What leaves the last block; from a later block on, `stream` is what enters that. @param {number} id @param {number} position @param {number} first @param {Float32Array|null} stream */
+  run(id, position, first = 0, stream = null) {
     this.makeRoom(position);
-    let x = this.at("stream", this.embed(id, position), 0);
-    for (let layer = 0; layer < this.config.num_layers; layer++) x = this.at("stream", this.block(layer, x, position), layer + 1);
+    let x = this.at("stream", stream ?? this.embed(id, position), first);
+    for (let layer = first; layer < this.config.num_layers; layer++) x = this.at("stream", this.block(layer, x, position), layer + 1);
+    return x;
+  }
+
+  /** The logits [V] of what leaves the last block. @param {Float32Array} x */
+  predict(x) {
     return this.at("logits", this.unembed(this.at("final_norm", this.finish(x))));
   }
 
