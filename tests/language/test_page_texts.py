@@ -29,7 +29,11 @@ SAID_BY = {"say", "sentence", "StageCard", "Series", "fill"}
 NOT_SAID_IN = {"class_", "help", "metavar", "content"}
 ERRORS = {"ConfigError", "FormatError"}
 TYPED = {
-    *("groundup build recipe.toml --out AGAIN", "ollama create NAME -f Modelfile"),
+    *(
+        "groundup build recipe.toml --out AGAIN",
+        "groundup verify --rebuild .",
+        "ollama create NAME -f Modelfile",
+    ),
     *("pip install 'groundup[languages]'", "Once upon a time", "not made", "checked answers"),
     *("has neither build.json nor run.json", "does not exist", "is not a folder"),
     *("top: is not a JSON object", "is not TOML"),
