@@ -125,3 +125,18 @@ def test_the_bill_of_materials_has_each_package_with_its_hash_and_licence() -> N
     assert sbom["licence_list"](packages) == (
         "a 1.0+x: BSD\nb_c 1.0+x: MIT License\ngroundup 1.0+x: Apache-2.0\n"
     )
+
+
+def test_packages_that_no_advisories_were_found_for_are_not_called_sound(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """pip-audit ends with 0 where no index of advisories can be reached."""
+    check = runpy.run_path(str(FOLDER / "check.py"))
+    assert all("==" in line for pinned in check["pinned_lists"]() for line in pinned.split())
+    unreached = '{"dependencies": [{"name": "a", "skip_reason": "not found"}]}'
+    for said in (unreached, "", "[]"):
+        assert not check["advised"](said, 1)
+        assert "not checked, no index of advisories" in capsys.readouterr().out
+    known = '{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "PYSEC-2026-1"}]}]}'
+    assert check["advised"](known, 1)
+    assert "FAULT: a: PYSEC-2026-1" in capsys.readouterr().out
