@@ -236,17 +236,6 @@ def merge_lora(model: nn.Module) -> None:
     _replace(model, LoRALinear.merge)
 
 
-def merge_into_copies(model: nn.Module) -> None:
-    """Merge every update into a copy of its matrix, which a model with the same tensors
-    (`shared_copy`) keeps as it was.
-    """
-    for part in model.modules():
-        if isinstance(part, LoRALinear):
-            assert isinstance(part.base, nn.Linear)
-            part.base.weight = nn.Parameter(part.base.weight.detach().clone())
-    merge_lora(model)
-
-
 def remove_lora(model: nn.Module) -> None:
     """Bit-identical to the original model (merging zeros would turn -0.0 into 0.0)."""
     _replace(model, lambda adapted: adapted.base)

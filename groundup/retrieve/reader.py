@@ -32,7 +32,7 @@ from groundup.engine.padded_batch import batches_by_length, pad_right
 from groundup.errors import ModelError
 from groundup.files import MANIFEST, make_folder, verify_folder, write_manifest
 from groundup.model.heads import Encoder
-from groundup.model.lora import merge_into_copies, shared_copy
+from groundup.model.lora import LoRALinear, merge_lora, shared_copy
 from groundup.retrieve.cite import statement_text, statements
 from groundup.retrieve.index import ADAPTER_FILE, TUNED
 from groundup.retrieve.passages import Passage
@@ -167,7 +167,11 @@ def open_reader(engine: Engine, folder: Path = PACKAGED) -> Reader:
     """
     scorer = SentenceScorer(shared_copy(encoder_of(engine)))
     sha256 = read_reader(scorer, folder)
-    merge_into_copies(scorer)
+    for part in scorer.modules():
+        if isinstance(part, LoRALinear):  # merging must not change the encoder's own weights
+            assert isinstance(part.base, nn.Linear)
+            part.base.weight = nn.Parameter(part.base.weight.detach().clone())
+    merge_lora(scorer)
     return Reader(scorer, engine.opened.require_tokenizer(), engine.compute, sha256)
 
 
