@@ -268,7 +268,7 @@ def _is_code(text: str, match: re.Match[str], asked: bool) -> bool:
     if letters and digits:
         return True
     if letters:
-        if letters >= MIN_SURE_LETTERS and _VOWELS.isdisjoint(said.lower()):
+        if _is_no_word(said.lower()):
             return True
         is_shouted = text.upper() == text and " " in text.strip()
         if _SURE_CUE.search(text[: match.start()]):
@@ -381,15 +381,26 @@ def names_beside(text: str, codes: Sequence[Reading]) -> list[Reading]:
     return []
 
 
-def marked_name(text: str, start: int, end: int) -> Reading:
-    """Return the name in a part of a text, with the title before it.
+def marked_name(text: str, start: int, end: int) -> Reading | None:
+    """Return the name in a part of a text, with the title before it; None: it is a day, a code or
+    another word of no name.
 
     >>> marked_name("for mrs byrne", 8, 13).values
     ('Mrs Byrne',)
     """
+    own = words(text[start:end])
+    if any(word in _NO_NAMES or word.isdigit() or _is_no_word(word) for word in own):
+        return None
     title = _TITLE_BEFORE.search(text, 0, start)
     start = title.start() if title else start
     return Reading(start, end, (_as_name(text[start:end]),))
+
+
+def _is_no_word(word: str) -> bool:
+    """Whether letters and figures, or letters without a vowel, are a code: "w9len4", "tqjbhw"."""
+    has_digit = any(letter.isdigit() for letter in word)
+    is_long = word.isascii() and len(word) >= MIN_SURE_LETTERS
+    return has_digit or (is_long and _VOWELS.isdisjoint(word))
 
 
 def _is_remark(said: str) -> bool:

@@ -194,13 +194,15 @@ class _MessageReader:
 
     def _marked(self, by_rules: list[Reading], *, asked: bool) -> list[Reading]:
         """Return the names that a model marks, without those that are denied or a part of another
-        one; what is called a name ("in the name of Bramley") before others. Where it marks none,
-        those by rules, but of a reply of several words: "not sure yet".
+        one; what is called a name ("in the name of Bramley") before others, of several those that
+        rules read, too. Where it marks none, those by rules, but of a reply of several words:
+        "not sure yet".
         """
         if self._mark_names is None:
             return by_rules
         text = self._own[:MAX_READ_CHARACTERS]
-        found = [marked_name(text, *place) for place in self._mark_names(self._asked, text)]
+        places = self._mark_names(self._asked, text)
+        found = [each for place in places if (each := marked_name(text, *place)) is not None]
         own = [frozenset(words(str(each.values[0]))) for each in found]
         marked = [
             each
@@ -213,6 +215,8 @@ class _MessageReader:
         called = names_said(blanked(text, self._taken))
         if called:
             marked = [each for each in marked if overlaps(each.start, each.end, called)] or called
+        if len(marked) > 1:
+            marked = [each for each in marked if overlaps(each.start, each.end, by_rules)] or marked
         return meant(text, marked)
 
     def counts_of_choices(
