@@ -72,9 +72,10 @@ class Slot:
     """Of a name: a query over :today, :now and :customer; a word of a message that is among its first
     column is the value, wherever it stands."""
     pattern: str = ""
-    """Of a code: a regular expression whose repeats are bounded."""
+    """A regular expression whose repeats are bounded: of a code; of a text that is found by it in a
+    message that does not answer its question."""
     example: str = ""
-    """Of a code: one that fits the pattern."""
+    """Of a pattern: one that fits it."""
 
     def __post_init__(self) -> None:
         require_choices(self)
@@ -90,8 +91,8 @@ class Slot:
             ("options", self.options is not None, ("choice",)),
             ("told", self.told is not None, ("choice",)),
             ("among", self.among, ("name",)),
-            ("pattern", self.pattern, ("code",)),
-            ("example", self.example, ("code",)),
+            ("pattern", self.pattern, ("code", "text")),
+            ("example", self.example, ("code", "text")),
         )
         for field, given, types in kinds:
             what = f"a field of {' and '.join(types)} only"
@@ -107,14 +108,14 @@ class Slot:
             for name in self.told or ():
                 listed = ", ".join(self.options or ())
                 require(name in (self.options or ()), "told", repr(name), f"one of {listed}")
-        if self.type == "code":
-            self._require_code()
+        if self.type == "code" or self.pattern:
+            self._require_pattern()
 
     @property
     def _bounds(self) -> str:
         return 'a time as HH:MM, such as "09:00"' if self.type == "time" else "a number"
 
-    def _require_code(self) -> None:
+    def _require_pattern(self) -> None:
         what = 'given for a code, such as "[A-Z]{3}[0-9]{3}"'
         fits = 0 < len(self.pattern) <= MAX_PATTERN_CHARACTERS
         require(fits, "pattern", repr(self.pattern), what)
@@ -124,7 +125,7 @@ class Slot:
             matches = re.fullmatch(self.pattern, self.example) is not None
         except re.error as error:
             raise ConfigError(f"pattern is no regular expression: {error}.") from error
-        require(matches, "example", repr(self.example), "a code that fits the pattern")
+        require(matches, "example", repr(self.example), f"a {self.type} that fits the pattern")
 
     @property
     def asked(self) -> bool:

@@ -42,6 +42,7 @@ from groundup.actions.replies import (
     reads_cancel,
     reads_no,
     reads_undo,
+    reads_wait,
     reads_yes,
     refuses,
 )
@@ -242,7 +243,7 @@ class Dialogue(SlotFilling):
         if self.state.guessed and asked is not None and self._is_wrong_guess(asked):
             return self._ended("cancelled", self._nothing_more(action), action)
         is_words = asked is not None and asked.type in ("name", "text")
-        if is_words and (reads_yes(self.message) or reads_no(self.message)):
+        if is_words and any(reads(self.message) for reads in (reads_yes, reads_no, reads_wait)):
             return self._again()
         if asked is not None and asked.type == "text" and asks_something(self.message):
             return self._other_wish(action)

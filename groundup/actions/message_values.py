@@ -67,6 +67,8 @@ class MessageReading:
     today: datetime.date
     meanings: Meanings | None = None
     """For choices that are told; None: by words alone."""
+    near: Mapping[str, datetime.date] = field(default_factory=dict)
+    """Days that were spoken of before, by their slots."""
 
     def read(self, message: str, start: int = 0, asked: Slot | None = None) -> MessageValues:
         """Return the values of a message that begins at `start` of a longer one. `asked`: the slot
@@ -92,8 +94,9 @@ class MessageReading:
                     place = start + told.start, start + told.end
                     values[slot.name] = HeldValue(told.value, "message", *place, str(told.value))
         unclear, both = {}, {}
-        mark = self._mark_names
-        for name, readings in unclear_values(slots, message, self.today, asked_of, mark).items():
+        mark, near = self._mark_names, self.near
+        found = unclear_values(slots, message, self.today, asked_of, mark, near)
+        for name, readings in found.items():
             own = self.action.slot(name)
             if own is not None and name not in values:
                 both[name] = tuple(
@@ -130,10 +133,11 @@ class MessageReading:
         self, slots: tuple[Slot, ...], message: str, asked: Slot | None, asked_of: Slot | None
     ) -> Iterator[tuple[Slot, ReadValue]]:
         """Yield the values that their slots accept."""
-        mark = self._mark_names
-        found = dict(read_values(slots, message, self.today, asked_of, mark))
+        mark, near = self._mark_names, self.near
+        found = dict(read_values(slots, message, self.today, asked_of, mark, near))
         if slots != self.action.askable:  # a name that is not among the known ones
-            others = read_values(self.action.askable, message, self.today, asked, mark).items()
+            own = self.action.askable
+            others = read_values(own, message, self.today, asked, mark, near).items()
             known = [slot.name for slot in self.action.askable if slot.among]
             found = {name: each for name, each in others if name in known} | found
         for name, each in found.items():

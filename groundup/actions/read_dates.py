@@ -2,8 +2,10 @@
 Eve", "in two weeks", "Friday week".
 
 A date without a year is the next one, of a slot with `past` the last one. What can be read in two
-ways has both days: "next Friday" on a Tuesday; a weekday that does not fit its date. In English,
-month names also of German and French.
+ways has both days: "next Friday" on a Tuesday; a weekday that does not fit its date. What is said by
+another day ("the Monday after", "a week earlier", "the Friday of that week") counts from the date
+before it in the text, else from the one that was spoken of. In English, month names also of German
+and French.
 """
 
 import re
@@ -101,20 +103,61 @@ _WEEKDAY = re.compile(
     re.IGNORECASE,
 )
 
+# "the day after", "two weeks later", "the Friday before Christmas Eve"; not "Friday after work"
+_NOTHING_NAMED = (
+    r"(?=\s*(?:\Z|[.,;:!?)-]|(?:that|this|then|it|if|at|in|on|please|pls|instead|would|will|is|and|or"
+    r"|but|same|around|about|too|also|for|works?|suits?)\b))"
+)
+_A_DATE = (
+    rf"(?=\s+(?:the\s+\d|\d{{1,2}}(?:st|nd|rd|th)\b|christmas|easter|new year|{MONTH}\b|{_DAY}\b))"
+)
+_COUNTED = re.compile(
+    rf"(?:(?:\bthe\s+)?\b({_COUNT})\s+{_SPAN}|\bthe\s+(day|night|evening|morning)"
+    rf"|(?:\bthe\s+)?\b({_DAY})(?=\s+\w+(?:{_NOTHING_NAMED}|{_A_DATE})))"
+    r"\s+(after|later|following|before|earlier|previous)\b"
+    r"(?!\s+(?:today|tomorrow|tmrw|yesterday|last night|\d+(?:[:.]\d\d)?\s*(?:[ap]\.?m|\W|\Z))\b)",
+    re.IGNORECASE,
+)
+_NEXT_TO = re.compile(
+    rf"\bthe\s+(?:very\s+)?(next|following|previous)\s+(day|night|evening|morning|week|{_DAY})\b"
+    r"(?!\s+(?:of|in)\b)",
+    re.IGNORECASE,
+)
+_OF_THAT_WEEK = re.compile(
+    rf"\b({_DAY})\s+(?:(?:of|in)\s+)?(?:(that|the same|the following)\s+week|the week after)\b"
+    rf"|\b(that|the same)\s+week(?:'s|\s+on(?:\s+the)?)?\s+({_DAY})\b",
+    re.IGNORECASE,
+)
+_EARLIER = ("before", "earlier", "previous")
+_NAMES_NOTHING = re.compile(_NOTHING_NAMED, re.IGNORECASE)
+_RANGE = re.compile(r"\s*(?:-|–|to|until|till|through)\s*(?:the\s+)?", re.IGNORECASE)
+
 Days = tuple[date, ...]
 _Read = Callable[[re.Match[str]], Iterable[Days]]
 
 
-def read_dates(text: str, today: date, *, past: bool = False, asked: bool = False) -> list[Reading]:
+def read_dates(
+    text: str,
+    today: date,
+    *,
+    past: bool = False,
+    asked: bool = False,
+    near: date | None = None,
+    alone: bool = False,
+) -> list[Reading]:
     """Return the dates of a text, each as the days that it may mean ("2026-12-04"); none for what
-    is no day of the calendar. `asked`: the text is the reply to the question for a date.
+    is no day of the calendar. `asked`: the text is the reply to the question for a date; `near`: the
+    day that was spoken of; `alone`: one date is wanted, and not the one from which it counts.
 
     >>> [each.values for each in read_dates("Friday or the 8th", date(2026, 11, 29))]
     [('2026-12-04',), ('2026-12-08',)]
     >>> [each.values for each in read_dates("the 25th to the 26th of May", date(2026, 11, 29))]
     [('2027-05-25',), ('2027-05-26',)]
+    >>> read_dates("I'm off on the 24th, so the day after", date(2026, 11, 29), alone=True)[0].values
+    ('2026-12-25',)
     """
-    reader = _DateReader(MODAL_MAY.sub(lambda match: " " * len(match[0]), text), today, past)
+    text = MODAL_MAY.sub(lambda match: " " * len(match[0]), text)
+    reader = _DateReader(text, today, past, near, alone)
     found = reader.read(asked)
     return sorted(found, key=lambda each: each.start)
 
@@ -122,37 +165,75 @@ def read_dates(text: str, today: date, *, past: bool = False, asked: bool = Fals
 class _DateReader:
     """Reads the dates of one text, longer wordings first."""
 
-    def __init__(self, text: str, today: date, past: bool) -> None:
+    def __init__(self, text: str, today: date, past: bool, near: date | None, alone: bool) -> None:
         self._text, self._today, self._past = text, today, past
+        self._near, self._alone = near, alone
         self._found: list[Reading] = []
+        self._counted: list[re.Match[str]] = []
+        self._dropped: list[Reading] = []
 
     def read(self, asked: bool) -> list[Reading]:
         """Return the dates."""
+        self._take(_AFTER_SPAN, self._after_span)
+        for pattern in (_COUNTED, _NEXT_TO, _OF_THAT_WEEK):
+            self._counted += (
+                each
+                for each in pattern.finditer(self._text)
+                if not overlaps(*each.span(), self._found)
+            )
         self._take(ISO_DATE, lambda m: [_real(int(m[1]), int(m[2]), int(m[3]))])
         self._take(DATE_IN_FIGURES, lambda m: self._figures(m, asked))
         self._take(_DAY_MONTH, self._day_month)
         self._take(_MONTH_DAY, self._month_day)
         for match, days in feasts_in(self._text, self._years):
             self._add(match.start(), match.end(), [self._nearest(days)])
-        self._take(_AFTER_SPAN, self._after_span)
         self._take(_WEEK_AFTER, lambda m: [self._moved(self._day(m[1]), _span_days("1", m[2]))])
         self._take(_OF_WEEK, self._of_week)
         self._take(_IN_SPAN, self._in_span)
         self._take(_AGO, lambda m: [(self._today - timedelta(days=_span_days(m[1], m[2])),)])
-        for pattern, ahead in _RELATIVE:
+        for wording, ahead in _RELATIVE:
             day = self._today + timedelta(days=ahead)
-            self._take(_word(pattern), lambda _, day=day: [(day,)])  # type: ignore[misc]
+            self._take(_word(wording), lambda _, day=day: [(day,)])  # type: ignore[misc]
         self._take(_LATER_DAY, self._later_day)
+        self._take(_WEEKDAY, self._weekday)
+        counted, self._counted = sorted(self._counted, key=lambda each: each.start()), []
+        for match in counted:
+            self._count(match)
         self._take(_WEEKDAY, self._weekday)
         alone = _DAY_ALONE.fullmatch(self._text)
         if asked and not self._found and alone:
             self._add(*alone.span(1), [self._with_number(_number(alone[1]))])
-        return self._found
+        return [each for each in self._found if each not in self._dropped]
 
     def _take(self, pattern: re.Pattern[str], read: _Read) -> None:
         for match in pattern.finditer(self._text):
-            if not overlaps(*match.span(), self._found):
+            taken = any(
+                match.start() < each.end() and each.start() < match.end() for each in self._counted
+            )
+            if not taken and not overlaps(*match.span(), self._found):
                 self._add(*match.span(), read(match))
+
+    def _count(self, match: re.Match[str]) -> None:
+        """Add the days that are counted from others: from the date right behind, from the last one
+        before it, or from the day that was spoken of.
+        """
+        behind = [each for each in self._found if self._is_behind(match, each)]
+        before = [each for each in self._found if each.end <= match.start()]
+        from_it = behind[:1] or sorted(before, key=lambda each: each.start)[-1:]
+        if from_it:
+            days = tuple(map(date.fromisoformat, map(str, from_it[0].values)))
+        elif self._near is not None and _NAMES_NOTHING.match(self._text, match.end()):
+            days = (self._near,)
+        else:
+            return
+        if behind or self._alone:
+            self._dropped += from_it
+        self._add(*match.span(), [tuple(_counted_from(day, match) for day in days)])
+
+    def _is_behind(self, match: re.Match[str], found: Reading) -> bool:
+        if match.re is not _COUNTED or found.start < match.end():
+            return False
+        return not self._text[match.end() : found.start].strip()
 
     def _add(self, start: int, end: int, read: Iterable[Days]) -> None:
         for days in read:
@@ -265,19 +346,61 @@ class _DateReader:
         coming, recent = (self._today + timedelta(days=each) for each in (ahead, ahead - 7))
         monday = self._today - timedelta(days=self._today.weekday())
         of_week = monday + timedelta(days=_BY_NAME[match[2].lower()])
-        if said == "this":
+        begun = self._range_begun(match.start())
+        spoken_of = self._in_week_of_near(match[2])
+        if begun is not None and not said:
+            yield (begun + timedelta(days=(_BY_NAME[match[2].lower()] - begun.weekday()) % 7),)
+        elif spoken_of is not None and not said:
+            yield (spoken_of,)
+        elif said == "this":
             yield (of_week,) if of_week == self._today or self._past else (coming,)
         elif said == "next":
             yield tuple(sorted({coming, of_week + timedelta(days=7)}))
-        elif said == "last":  # of two or three days ago few say "last"
+        elif said == "last":  # of yesterday few say "last"
             recent -= timedelta(days=7 * (recent == self._today))
-            is_near = self._today - recent < timedelta(days=4)
+            is_near = self._today - recent < timedelta(days=2)
             yield (recent - timedelta(days=7), recent) if is_near else (recent,)
         elif recent == self._today and not said:
             other = recent - timedelta(days=7) if self._past else coming
             yield tuple(sorted((self._today, other)))
         else:
             yield (recent,) if self._past else (coming,)
+
+    def _range_begun(self, start: int) -> date | None:
+        """Return the date that stands before a day with "to" between them, where two are wanted."""
+        for each in () if self._alone else self._found:
+            if _RANGE.fullmatch(self._text, each.end, start):
+                return date.fromisoformat(str(each.values[0]))
+        return None
+
+    def _in_week_of_near(self, name: str) -> date | None:
+        """Return the weekday of the week that was spoken of: of a weekend's, Monday to Wednesday of
+        the next; None where it is over, or no week was spoken of.
+        """
+        if self._near is None:
+            return None
+        wanted, near = _BY_NAME[name.lower()], self._near.weekday()
+        day = self._near + timedelta(days=wanted - near + 7 * (near > 4 and wanted < 3))
+        is_over = day > self._today if self._past else day < self._today
+        return None if is_over else day
+
+
+def _counted_from(day: date, match: re.Match[str]) -> date:
+    """Return the day that words say by another one."""
+    if match.re is _OF_THAT_WEEK:
+        is_same = (match[2] or match[3] or "").lower() in ("that", "the same")
+        monday = day - timedelta(days=day.weekday() - 7 * (not is_same))
+        return monday + timedelta(days=_BY_NAME[(match[1] or match[4]).lower()])
+    if match.re is _NEXT_TO:
+        step, unit = match[1].lower(), match[2].lower()
+    else:
+        step, unit = match[5].lower(), (match[3] or match[4] or "").lower()
+    sign = -1 if step in _EARLIER else 1
+    if unit in _BY_NAME:
+        return day + timedelta(days=sign * (((_BY_NAME[unit] - day.weekday()) * sign - 1) % 7 + 1))
+    if not unit:
+        return day + timedelta(days=sign * _span_days(match[1], match[2]))
+    return day + timedelta(days=sign * (1 + 6 * (unit == "week")))
 
 
 @cache

@@ -10,13 +10,20 @@ from collections.abc import Iterator
 
 from groundup.actions.definition import Slot
 from groundup.actions.reading import Reading
+from groundup.actions.replies import without_courtesy
+from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import words
 
+# So many words at most stand before one that leads to a text: "We now live at".
+LEAD_WORDS = 4
 _TEXT_LEAD = re.compile(
-    r"\s*(?:(?:it'?s|it is|(?:my|the|our) (?:new )?(?:[^\W\d_]+ )?(?:is|are)|please (?:write"
-    r"|note|say)"
-    r"(?: that)?|that would be|just|ok|okay|yes)\b[\s,:]*)?",
+    r"\s*(?:(?:so )?(?:(?:it|that)(?:'?s| is| would be)(?: called)?|(?:my|the|our) (?:new )?"
+    r"(?:[^\W\d_]+ )?(?:is|are)|please (?:write|note|say)(?: that)?|just|ok|okay|yes)\b[\s,:]*)?",
     re.IGNORECASE,
+)
+# "the working title of my paper is", to a question for it
+_NAMED_LEAD = re.compile(
+    r"\s*(?:so\s+)?((?:[^\W\d_]+\s+){1,7}?)(?:is|are|will be)(?: called)?\b[\s,:]*", re.I
 )
 _REQUEST = re.compile(
     r"(?:please\s+)?(?:i|i'd|we|we'd|can|could|would|will|may|change|update|how|what)\b",
@@ -35,7 +42,12 @@ _LEFT_OVER = re.compile(
     r"[\s,]*\Z",
     re.IGNORECASE,
 )
-_QUOTED = re.compile(r"[\"“”«„]([^\"“”«»„]{3,})[\"“”»]")
+_QUOTED = re.compile(
+    r"[\"“”«„]([^\"“”«»„]{3,})[\"“”»]|(?<![^\s(])'([^'\n]+(?:'(?=\w)[^'\n]+)*)'(?!\w)"
+)
+_QUOTES = "\"“”«»„'"
+# Where a text that stands behind its slot's name ends.
+_VALUE_BEHIND = re.compile(r",?\s{3,}.*|,\s+(?:please|pls|(?:can|could|would|will) you)\b.*")
 
 
 def read_text(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
@@ -43,15 +55,37 @@ def read_text(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
     behind the slot's name ("address to ...") or a colon.
     """
     if asked:
-        match = _TEXT_LEAD.match(text)
-        start = match.end() if match else 0
-        end = len(text.rstrip())
+        start, end = _reply(text, slot)
         return [Reading(start, end, (text[start:end],))] if end > start else []
+    if slot.pattern:
+        found = re.search(slot.pattern, text)
+        return [Reading(*found.span(), (found[0],))] if found else []
     for start, end in _behind_cues(text, slot):
-        said = text[start:end].rstrip(" .!\n")
+        said = _VALUE_BEHIND.sub("", text[start:end]).rstrip(" .!,\n")
         if len(words(said)) > 1 and not _asks_for(said, slot):
             return [Reading(start, start + len(said), (said,))]
     return []
+
+
+def _reply(text: str, slot: Slot) -> tuple[int, int]:
+    """Return where the text of a reply begins and ends, without what leads to it."""
+    start, end = without_courtesy(text)
+    own = {*words(slot.ask), *words(slot.name.replace("_", " "))} - STOP_WORDS["en"] | {"one"}
+    named = _NAMED_LEAD.match(text, start, end)
+    if named and own & {*words(named[1])} and not {*words(named[1])} - own - STOP_WORDS["en"]:
+        start = named.end()
+    elif slot.behind and (lead := re.compile(_cue(slot), re.I).search(text, start, end)):
+        before = text[start : lead.start()].split()
+        start = lead.end() if len(before) <= LEAD_WORDS else start
+    else:
+        lead = _TEXT_LEAD.match(text, start, end)
+        start = lead.end() if lead and lead.end() < end else start
+    inner = text[start:end].strip(" .")
+    if len(inner) > 2 and inner[0] in _QUOTES and inner[-1] in _QUOTES:
+        inner = inner.strip(_QUOTES)
+        start = text.index(inner, start)
+        end = start + len(inner)
+    return start, end
 
 
 def _asks_for(said: str, slot: Slot) -> bool:
@@ -60,11 +94,19 @@ def _asks_for(said: str, slot: Slot) -> bool:
     return _REQUEST.match(said) is not None and set(own) <= set(words(said))
 
 
+def _cue(slot: Slot) -> str:
+    """Return a pattern for the words behind which the value of a slot stands."""
+    cues = "|".join(map(re.escape, sorted(slot.behind, key=len, reverse=True)))
+    return rf"\b(?:{cues})\s+(?={_THING})"
+
+
 def _behind_cues(text: str, slot: Slot) -> Iterator[tuple[int, int]]:
     for match in _QUOTED.finditer(text):
-        yield match.span(1)
+        yield match.span(match.lastindex or 1)
     name = re.escape(slot.name.replace("_", " "))
-    cue = rf"\b{name}\s*(?:is|to|are|as|:|will be)\s+(?!(?:an?|the|on|my|our|your|his|her|their|this|that)\b)([^.!?\n]+)"
+    said = r"(?:\s*(?:is|to|are|as|:|will be)|(?:\s+[^\W\d_]+){1,4}? (?:is|will be))"
+    other = r"(?!(?:an?|the|on|my|our|your|his|her|their|this|that)\b)"
+    cue = rf"\b{name}{said}\s+{other}([^.!?\n]+)"
     alone = rf"(?:\A|[.!?;\n]\s*)(?:the|my|our) {name} (?:is|are|will be|:)\s+([^.!?\n]+)"
     for pattern in (cue, alone):
         for match in re.finditer(pattern, text, re.IGNORECASE):
@@ -72,7 +114,6 @@ def _behind_cues(text: str, slot: Slot) -> Iterator[tuple[int, int]]:
     for match in re.finditer(r"[^\W\d_]\s*:\s+(\S[\s\S]+)\Z", text):
         yield match.span(1)
     if slot.behind:
-        cues = "|".join(map(re.escape, sorted(slot.behind, key=len, reverse=True)))
-        for match in re.finditer(rf"\b(?:{cues})\s+({_THING}[^.!?;\n]+)", text, re.IGNORECASE):
+        for match in re.finditer(rf"{_cue(slot)}([^.!?;\n]+)", text, re.IGNORECASE):
             said = _CLAUSE_BEHIND.split(match[1], maxsplit=1)[0]
             yield match.start(1), match.start(1) + len(_LEFT_OVER.sub("", said))

@@ -11,7 +11,7 @@ from typing import Literal
 from groundup.actions.reply_wordings import HESITATES, WORDINGS
 from groundup.language.terms import words
 
-_Kind = Literal["filler", "yes", "done", "no", "leave", "undo"]
+_Kind = Literal["filler", "yes", "done", "no", "leave", "undo", "wait"]
 _IT = r"(?:it|that|this|them|one|all|everything|(?:the|my|our) [a-z]+)"
 _ALL = (
     r"(?:that|it|this|all|everything|they|those|all of (?:it|that|this)"
@@ -21,7 +21,10 @@ _IS_IT = r"(?:that|it|this)(?:'?s| is)"
 # Each is matched with words in small letters, one space between.
 _WORDINGS: dict[_Kind, tuple[str, ...]] = {
     "filler": (
-        "please|pls|plz|thanks(?: a lot)?|thank you(?: very much)?|thx|ta|cheers|then|ok|okay|well",
+        "please|pls|plz|(?:many )?thanks(?: a lot| so much| for \\w+)?|thx|ta|ty|tysm|cheers|then|ok",
+        "(?:i |we )?thank (?:you|u)(?: (?:very|so) much| kindly| for (?:your )?\\w+)?|okay|well",
+        "(?:(?:best|kind|warm) )?(?:regards|wishes)|(?:yours )?(?:sincerely|faithfully)",
+        "good question|(?:oh )?dear|i see|no (?:problem|worries)",
         "oh|hm+|ah|sorry|actually|wait|oops|just|now|so|and|i think|for me|again|hi|hello|all",
         "great|wonderful|lovely|already|finally|at last|damn(?: it)?|good riddance",
         "for [a-z]+'?s?'? sake",
@@ -32,6 +35,10 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "yes+|yeah+|yea|yeh|yh|ye|yep|yup|ya|y|ja|oui|si|aye|mhm|uh huh|certainly|absolutely",
         "ok(?:ay|ey|e|ie)?|okey dokey|okie dokie|k|sure|of course|definitely|obviously|naturally",
         "i(?:'m| am) (?:sure|certain|positive)|right(?: you are)?|correct|indeed|affirmative",
+        "quite so|just so|i(?:'?ll)? (?:accept|take)(?: (?:it|that|this))?|i'?m happy(?: to)?",
+        "you(?:'?ve| have)? (?:understood|got)(?: (?:me|it|that|everything))?"
+        " (?:right|correctly|perfectly|exactly)",
+        "(?:all|everything)(?:'?s| is)? as (?:it should be|i (?:said|want(?:ed)?|asked))",
         "by all means|very well|al(?:l |l)?right|fair enough|do so",
         "(?:please|kindly) do(?: so)?",
         "(?:please )?proceed|carry on|go(?: ahead| for it| on)?(?: then)?|you (?:may|can)",
@@ -53,7 +60,7 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
     # Behind a yes, whatever is to be done: "cancel it" alone leaves what is under way.
     "done": (
         r"(?:(?:you|can you|could you)(?: can| may)? )?(?!(?:not|don|leave|forget|drop|skip"
-        r"|never|on|at|in|for|by|to|of|with|from|but"
+        r"|never|on|at|in|for|by|to|of|with|from|but|except|without|minus|unless|if|only|before|after"
         rf"|scrap)\b)\w+ {_IT}(?: (?:for me|in|down|up|off|through))?",
     ),
     "no": (
@@ -86,6 +93,15 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "|(?:maybe )?another time(?: perhaps)?",
         "some other time|start (?:again|over)",
     ),
+    "wait": (
+        "(?:(?:just|give me|wait|hang on|hold on) )*(?:a|one|1|half a) (?:mo|moment|sec|second|minute"
+        "|min|mins|tick)",
+        "wait|hang on|hold on|bear with me|where (?:do|shall|should) i (?:start|begin)|let me see",
+        "(?:let me|i(?:'?ll| will| must| need to| have to)) (?:just )?(?:look|check|think|find|get"
+        "|ask|fetch|see)(?: \\w+){0,3}",
+        "(?:i'?m |i am )?(?:just )?(?:looking|checking|thinking)(?: \\w+){0,3}|not sure(?: yet)?",
+        "i (?:don'?t|do not) know(?: yet)?|no idea",
+    ),
     "undo": (
         r"undo(?: (?:it|that|this|(?:the|my) \w+))?|revert"
         r"|(?:take|put|turn) (?:it|that|this|(?:the|my|that) \w+) (?:back|(?:back )?off)",
@@ -116,7 +132,11 @@ _AGREED = re.compile(
 )
 # What is said beside a yes and means nothing else.
 _COURTESY = re.compile(
-    r"\b(?:(?:that|it)(?: would|'d) be (?:lovely|great|good|perfect|fine|brilliant|wonderful|ideal)"
+    r"\b(?:(?:that|it|this)(?: would|'d|d| will|'ll) (?:suit|work|do|be (?:\w+ )?(?:lovely|great|good"
+    r"|perfect|fine|brilliant|wonderful|ideal))(?: for)?(?: (?:me|us)\b)?"
+    r"(?: (?:very )?(?:well|nicely|fine)\b)?"
+    r"|(?:that|it)(?:'?s| is) (?:just |exactly )?what (?:(?:the|my|our) )?[a-z]+"
+    r" (?:say|says|said|want|wants|wanted|need|needs|meant|ordered)"
     r"|sorry (?:for|about) (?:all )?(?:the|any|your) (?:trouble|bother|fuss|hassle|wait|delay)"
     r"|no (?:problem|worries|bother|rush|hurry)|(?:it|that) can'?t be helped"
     r"|if (?:that|it)(?:'?s| is)(?: all)? (?:ok(?:ay)?|all ?right|fine|possible)"
@@ -133,7 +153,7 @@ _HESITATES = re.compile(
     r"|\b(?:do|does|did|is|are|was|were|wo|ca|would|could|should|have|has|had|must|need)n'?t\b"
     r"|\b(?:no|nope|not|never|neither|nor|none|wait|hold|hang|but|unless|if|when|once|instead"
     r"|rather|except|only|later|leave|stop|drop|forget|skip|until|till|first|before|after|actually"
-    r"|maybe|perhaps|think|suppose|said|says|say|told|confirmed|already|pretend|imagine|assume"
+    r"|maybe|perhaps|think\w*|suppose|said|says|say|told|confirmed|already|pretend|imagine|assume"
     r"|would|could|should|might|cannot|undo|change|make|also|different|another|other|every\w*"
     r"|each|twice|times|what|whats|how|hows|where|who|why|which|tell|explain|sorry|hmm+|mean|meant"
     r"|ignore|system|admin|staff|free|waive\w*"
@@ -167,6 +187,11 @@ _DENIAL = re.compile(
     r"\A\W*(?:no|nope|not|neither|nein|non)\b|\b(?:neither|none)\b|\b(?:don't|dont|do not)\s+"
     r"(?!(?:know|mind|care|understand|have|think|see|remember|get|worry|need|want)\b)",
     re.IGNORECASE,
+)
+# The first and the last part of a reply, where another one is left.
+_LEADING = re.compile(r"\s*([^.!?,;:]+)(?:[.!;,:]+\s+|\s+-+\s+)(?=\S)")
+_TRAILING = re.compile(
+    r"(?:[.!;,]+|\s-+|(?=\s+(?:please|pls|thanks|thx)\W*\Z))\s*([^.!?,;]+)[.!]*\Z"
 )
 _WORD = re.compile(r"\w+(?:'\w+)*")
 MAX_WORDS, MAX_WORDING = 14, 7
@@ -272,6 +297,35 @@ def reads_cancel(message: str) -> bool:
     (True, True, False)
     """
     return "leave" in _kinds(message, ("leave", "no", "filler")) and not reads_no(message)
+
+
+def reads_wait(message: str) -> bool:
+    """Whether a message only says that an answer is to follow, or nothing at all.
+
+    >>> reads_wait("hang on, let me look it up"), reads_wait("Thank you."), reads_wait("a blue hat")
+    (True, True, False)
+    """
+    said = _kinds(message, ("wait", "filler"))
+    return "wait" in said or said == {"filler"}
+
+
+def without_courtesy(text: str) -> tuple[int, int]:
+    """Return where the text of a reply begins and ends, without what only fills or thanks.
+
+    >>> reply = "Thanks for asking. It's red, with a zip, thank you"
+    >>> reply[slice(*without_courtesy(reply))]
+    "It's red, with a zip"
+    """
+    start, end = 0, len(text.rstrip())
+    while (lead := _LEADING.match(text, start, end)) and _fills(lead[1]):
+        start = lead.end()
+    while (trail := _TRAILING.search(text, start, end)) and _fills(trail[1]):
+        end = trail.start()
+    return start, end
+
+
+def _fills(part: str) -> bool:
+    return bool(_kinds(part, ("filler", "yes", "wait")))
 
 
 def reads_undo(message: str) -> bool:

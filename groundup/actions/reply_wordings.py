@@ -28,6 +28,10 @@ WORDINGS = {
         "cancelar|cancele|déjelo|déjalo|olvídelo|olvídalo|he cambiado de (?:idea|opinión)"
         "|ya no (?:hace falta|lo necesito)",
     ),
+    "wait": (
+        "(?:(?:einen? )?(?:kleinen )?(?:moment|augenblick)|sekunde)(?: mal)?|warte(?:n sie)?",
+        "(?:un (?:moment|instant)|une seconde)|attende[sz]|un (?:momento|segundo)|espere?",
+    ),
     "undo": (
         "(?:machen sie (?:das|es) )?(?:wieder )?rückgängig(?: machen)?",
         "annule[rz](?: (?:l'opération|ça|cela))?",

@@ -2,10 +2,11 @@
 refused, a value is asked for, or all of them are shown for a yes.
 """
 
+import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from groundup.actions.definition import Action, ActionSet, Slot
+from groundup.actions.definition import Action, ActionSet, Slot, is_date
 from groundup.actions.endings import Step, fingerprint_of, hash_of, with_offer
 from groundup.actions.intent import ActionChooser
 from groundup.actions.message_values import MessageReading, MessageValues
@@ -17,10 +18,12 @@ from groundup.actions.progress import (
     in_sentences,
     known_values,
     rows_of,
+    shown,
 )
 from groundup.actions.rows import listed, meant_row
 from groundup.actions.state import ActionState, ActionTurn, Heard, HeldValue, Performance, TurnKind
 from groundup.actions.templates import fill
+from groundup.actions.values import read_values
 
 
 class SlotFilling:
@@ -46,10 +49,23 @@ class SlotFilling:
     def _read(
         self, action: Action, message: str, start: int = 0, asked: Slot | None = None
     ) -> MessageValues:
-        reader = MessageReading(
-            action, self.world, self.known, self.heard.today, self.chooser.meanings
-        )
+        today, meanings = self.heard.today, self.chooser.meanings
+        near = self._spoken_of(action)
+        reader = MessageReading(action, self.world, self.known, today, meanings, near)
         return reader.read(message, start, asked)
+
+    def _spoken_of(self, action: Action) -> dict[str, datetime.date]:
+        """Return the days of the action under way, by their slots: from them "the Thursday" and "the
+        day after" count.
+        """
+        if action.name != self.state.action:
+            return {}
+        held = {**self.state.set_aside, **self.state.values}
+        return {
+            slot.name: datetime.date.fromisoformat(str(held[slot.name].value))
+            for slot in action.askable
+            if slot.type == "date" and slot.name in held
+        }
 
     def _go_on(self, action: Action, values: Mapping[str, HeldValue], read: MessageValues) -> Step:
         return self._after(action, advance(action, self.world, values, self.known), read)
@@ -63,6 +79,7 @@ class SlotFilling:
         if progress.refused is not None or progress.missing is not None:
             return self._stopped(action, progress, read)
         chosen = self._chosen_row(progress.needed, progress)
+        chosen = chosen or self._counted_day(action, progress)
         if chosen:
             return self._go_on(action, {**values, **chosen}, read)
         settled = self._settled(action, values, read)
@@ -113,6 +130,23 @@ class SlotFilling:
         row = meant_row(rows, said, least) or meant_row(rows, self.state.message, 2)
         fits = row is not None and slot.accepts(row)
         return {slot.name: HeldValue(row, "message", shown=row)} if row and fits else {}
+
+    def _counted_day(self, action: Action, progress: ActionProgress) -> dict[str, HeldValue]:
+        """Return the day that a message counts from the first one that was looked up: "move it to
+        the day before".
+        """
+        slot, held = progress.needed, progress.held.values()
+        days = [str(each.value) for each in held if each.source == "lookup"]
+        days = [each for each in days if is_date(each)]
+        if slot is None or slot.type != "date" or not days:
+            return {}
+        near, today = {slot.name: datetime.date.fromisoformat(days[0])}, self.heard.today
+        for message in (self.message, self.state.message):
+            read = read_values([slot], message, today, near=near).get(slot.name)
+            if read is not None:
+                value = read.value
+                return {slot.name: HeldValue(value, "message", shown=shown(action, slot, value))}
+        return {}
 
     def _question(self, slot: Slot, progress: ActionProgress) -> str:
         """Return the question for a slot, with the rows that its value is chosen from."""

@@ -40,6 +40,7 @@ from groundup.actions.reading import (
     meant,
     overlaps,
 )
+from groundup.actions.wished_dates import wished_dates
 from groundup.language.terms import words
 
 # Values but free text are read in so many characters of a message; longer ones are pasted texts.
@@ -52,6 +53,7 @@ _NONE = re.compile(
 # "up to 7.50 a day" is no time.
 _A_DAY = re.compile(r"\s+(?:an?|each|per|every)\s+(?:day|week|month|lunch|meal)\b", re.IGNORECASE)
 _COUNT_BEFORE = re.compile(rf"({NUMBER})\s*(?:x|×|times|portions? of)?\s*\Z", re.IGNORECASE)
+NONE_NEAR: Mapping[str, date] = {}
 # Each type sees what those before it left.
 _ORDER = ("code", "date", "time", "money", "number", "choice", "name", "text")
 
@@ -71,15 +73,17 @@ def read_values(
     today: date,
     asked: Slot | None = None,
     mark_names: MarkNames | None = None,
+    near: Mapping[str, date] = NONE_NEAR,
 ) -> dict[str, ReadValue]:
     """Return the values that a message has for slots, by their names; without those that are
-    unclear. `asked`: the slot whose question the message replies to.
+    unclear. `asked`: the slot whose question the message replies to; `near`: the days that were
+    spoken of before, by their slots.
 
     >>> slots = Slot("day", "date", ask="When?"), Slot("who", "name", ask="Who?")
     >>> read_values(slots, "tomorrow, it's Sam Okoro", date(2026, 11, 29))["day"]
     ReadValue(value='2026-11-30', start=0, end=8)
     """
-    found = _MessageReader(message, today, slots, mark_names).readings(slots, asked)
+    found = _MessageReader(message, today, slots, mark_names, near).readings(slots, asked)
     return {
         name: ReadValue(each.values[0], each.start, each.end)
         for name, each in found.items()
@@ -93,6 +97,7 @@ def unclear_values(
     today: date,
     asked: Slot | None = None,
     mark_names: MarkNames | None = None,
+    near: Mapping[str, date] = NONE_NEAR,
 ) -> dict[str, tuple[SlotValue, ...]]:
     """Return for slots what a message may mean where that is more than one thing, or where it is a
     date that does not fit its weekday.
@@ -101,7 +106,7 @@ def unclear_values(
     >>> unclear_values(slots, "at 7", date(2026, 11, 29))
     {'at': ('07:00', '19:00')}
     """
-    found = _MessageReader(message, today, slots, mark_names).readings(slots, asked)
+    found = _MessageReader(message, today, slots, mark_names, near).readings(slots, asked)
     return {
         name: each.values for name, each in found.items() if 1 < len(each.values) <= MAX_OFFERED
     }
@@ -127,9 +132,17 @@ class _MessageReader:
     """Reads one message; what is a value of one slot is none of another."""
 
     def __init__(
-        self, message: str, today: date, slots: Sequence[Slot], mark_names: MarkNames | None
+        self,
+        message: str,
+        today: date,
+        slots: Sequence[Slot],
+        mark_names: MarkNames | None,
+        near: Mapping[str, date],
     ) -> None:
         self._mark_names, self._asked = mark_names, ""
+        self._near = near
+        self._one_date = sum(slot.type == "date" for slot in slots) == 1
+        self._has_time = any(slot.type == "time" for slot in slots)
         self._message, self._today = message.replace("’", "'"), today
         self._own = without_markup(self._message)
         self._barred = frozenset().union(*map(_words_of_slot, slots))
@@ -279,7 +292,19 @@ class _MessageReader:
     def _dates_or_times(self, slot: Slot, rest: str, *, asked: bool) -> list[Reading]:
         respelled = Respelled(rest)
         if slot.type == "date":
-            found = read_dates(respelled.text, self._today, past=slot.past, asked=asked)
+            found = read_dates(
+                respelled.text,
+                self._today,
+                past=slot.past,
+                asked=asked,
+                near=self._near.get(slot.name),
+                alone=self._one_date,
+            )
+            if self._one_date:
+                times = read_times(respelled.text) if self._has_time else []
+                found = wished_dates(
+                    respelled.text, meant(respelled.text, found), times, past=slot.past
+                )
             return respelled.placed(found)
         dates = [] if asked else read_dates(respelled.text, self._today)
         written = [each for each in dates if _has_digit(respelled.text, each)]

@@ -392,7 +392,7 @@ def test_a_question_in_place_of_a_text_is_no_value(tmp_path: Path) -> None:
         guest.say("Please send the special diet form of Callum", "did you see the game last night?")
         is None
     )
-    assert guest.hear("no pork at all please").values["diet"].value == "no pork at all please"
+    assert guest.hear("no pork at all please").values["diet"].value == "no pork at all"
 
 
 def test_a_name_alone_before_a_telephone_number_is_read(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ SAID: dict[Callable[[str], bool], str] = {
     reads_yes: "Yes; yes please; yep; ok; Okay, go ahead; ye go ahead; sure; That's right; book it; 👍; perfect,"
     " thank you; please do; yes do it; Yes, freeze it.; Yes, cancel the booking; yeah thats fine; YES OBVIOUSLY; yes and good riddance;"
     " please; by all means; spot on; that's fine by me; looks right; that's what I want;"
-    " alright then; that'll do; let's do it",
+    " alright then; that'll do; let's do it; That is correct. I thank you.; quite so; Yes, I take it.;"
+    " You have understood me correctly.; Everything is as it should be, thank you kindly; thats fine ty",
     reads_no: "No; nope; better not; I don't think so; on reflection, no; no thanks; No, that's wrong; no don't book it; not now; that's not right;"
     " 👎",
     reads_cancel: "Leave it; never mind; forget it; no, leave it; stop; I changed my mind; cancel it;"

@@ -82,7 +82,7 @@ def test_a_message_gives_several_values_each_with_its_place() -> None:
 
 
 def test_places_are_those_of_the_message_where_days_are_misspelled() -> None:
-    said = "tommorow or wensday? No, fryday at 8"
+    said = "tommorow or wensday, or fryday"
     found = read_values((DAY, AT), "Toomorrow at 8", SUNDAY)
     assert "day" in found and (found["day"].start, found["day"].end) == (0, 9)
     assert len(unclear_values((DAY, AT), said, SUNDAY)["day"]) > 1
@@ -135,6 +135,68 @@ def test_what_the_controls_of_the_page_send_is_read() -> None:
 def test_the_reply_for_a_text_gives_no_other_values() -> None:
     found = read_values(TABLE, "2 of us are vegan, and we come at 8", SUNDAY, NOTE)
     assert list(found) == ["note"]
+
+
+COUNTED = [
+    ("can't do that day. The Thursday, same time?", "2026-12-17"),
+    ("the Friday of that week", "2026-12-18"),
+    ("one day later please", "2026-12-15"),
+    ("the Monday after", "2026-12-21"),
+    ("the Saturday before Christmas Eve", "2026-12-19"),
+    ("Friday after work", "2026-12-18"),
+    ("Friday that suits me", "2026-12-18"),
+    ("this Friday", "2026-12-11"),
+    ("we're back on the 20th, so the day after", "2026-12-21"),
+]
+
+
+@pytest.mark.parametrize(("said", "day"), COUNTED)
+def test_a_day_counts_from_the_one_that_was_spoken_of(said: str, day: str) -> None:
+    near = {"day": date(2026, 12, 14)}
+    assert read_values((DAY,), said, date(2026, 12, 8), near=near)["day"].value == day
+
+
+WISHED = [
+    ("I'm back on Saturday. Could I come on Monday?", "2026-12-14"),
+    ("my sister comes on Friday, a table for Saturday at 7pm", "2026-12-12"),
+    ("since Monday she has been ill, she stays at home tomorrow", "2026-12-09"),
+    ("he fell on Sunday, so Thursday", "2026-12-10"),
+]
+
+
+@pytest.mark.parametrize(("said", "day"), WISHED)
+def test_of_several_days_the_one_that_is_wished_is_taken(said: str, day: str) -> None:
+    assert read_values((DAY, AT), said, date(2026, 12, 8))["day"].value == day
+
+
+def test_two_days_are_kept_where_two_are_wanted() -> None:
+    slots = (Slot("first", "date", ask="From?"), Slot("last", "date", ask="Until?"))
+    for message in ("14 January and the day after", "Thursday the 14th of January to Friday"):
+        found = read_values(slots, message, date(2026, 12, 8))
+        assert [each.value for each in found.values()] == ["2027-01-14", "2027-01-15"]
+
+
+REPLIES = [
+    ('Sure! It\'s called "Hedges as windbreaks".', "Hedges as windbreaks"),
+    ("the working title of my paper is Hedges as windbreaks, thanks", "Hedges as windbreaks"),
+    ("Thanks for asking. Hedges as windbreaks", "Hedges as windbreaks"),
+    ("She is grey and thanks nobody", "She is grey and thanks nobody"),
+]
+
+
+@pytest.mark.parametrize(("reply", "title"), REPLIES)
+def test_a_reply_for_a_text_is_read_without_what_leads_to_it(reply: str, title: str) -> None:
+    slot = Slot("paper", "text", ask="What is the working title of your paper?")
+    assert read_values((slot,), reply, SUNDAY, slot)["paper"].value == title
+
+
+def test_a_text_with_a_pattern_is_found_by_it_in_a_message() -> None:
+    paper = Slot("paper", "text", ask="Which paper?")
+    source = Slot("source", "text", ask="Which source?", pattern=r"[A-Z]\w{1,20} [(]\d{4}[)]",
+                  example="Odell (2019)")  # fmt: skip
+    found = read_values((paper, source), "Odell (2018) for 'Bees in car parks'", SUNDAY)
+    values = {name: each.value for name, each in found.items()}
+    assert values == {"paper": "Bees in car parks", "source": "Odell (2018)"}
 
 
 def test_values_are_spoken_as_in_sentences() -> None:
