@@ -2,8 +2,8 @@
 Eve", "in two weeks", "Friday week".
 
 A date without a year is the next one, of a slot with `past` the last one. What can be read in two
-ways has both days: "next Friday" on a Tuesday; a weekday that does not fit its date. What is said by
-another day ("the Monday after", "a week earlier", "the Friday of that week") counts from the date
+ways has both days: "next Friday" on a Tuesday; a weekday that does not fit its date. What is said
+by another day ("the Monday after", "a week earlier", "the Friday of that week") counts from the date
 before it in the text, else from the one that was spoken of. In English, month names also of German
 and French.
 """
@@ -105,8 +105,8 @@ _WEEKDAY = re.compile(
 
 # "the day after", "two weeks later", "the Friday before Christmas Eve"; not "Friday after work"
 _NOTHING_NAMED = (
-    r"(?=\s*(?:\Z|[.,;:!?)-]|(?:that|this|then|it|if|at|in|on|please|pls|instead|would|will|is|and|or"
-    r"|but|same|around|about|too|also|for|works?|suits?)\b))"
+    r"(?=\s*(?:\Z|[.,;:!?)-]|(?:that|this|then|it|if|at|in|on|please|pls|instead|would|will|is|and"
+    r"|or|but|same|around|about|too|also|for|works?|suits?)\b))"
 )
 _A_DATE = (
     rf"(?=\s+(?:the\s+\d|\d{{1,2}}(?:st|nd|rd|th)\b|christmas|easter|new year|{MONTH}\b|{_DAY}\b))"
@@ -146,14 +146,15 @@ def read_dates(
     alone: bool = False,
 ) -> list[Reading]:
     """Return the dates of a text, each as the days that it may mean ("2026-12-04"); none for what
-    is no day of the calendar. `asked`: the text is the reply to the question for a date; `near`: the
-    day that was spoken of; `alone`: one date is wanted, and not the one from which it counts.
+    is no day of the calendar. `asked`: the text is the reply to the question for a date; `near`:
+    the day that was spoken of; `alone`: one date is wanted, and not the one from which it counts.
 
     >>> [each.values for each in read_dates("Friday or the 8th", date(2026, 11, 29))]
     [('2026-12-04',), ('2026-12-08',)]
     >>> [each.values for each in read_dates("the 25th to the 26th of May", date(2026, 11, 29))]
     [('2027-05-25',), ('2027-05-26',)]
-    >>> read_dates("I'm off on the 24th, so the day after", date(2026, 11, 29), alone=True)[0].values
+    >>> said = "I'm off on the 24th, so the day after"
+    >>> read_dates(said, date(2026, 11, 29), alone=True)[0].values
     ('2026-12-25',)
     """
     text = MODAL_MAY.sub(lambda match: " " * len(match[0]), text)

@@ -43,7 +43,8 @@ _LEFT_OVER = re.compile(
     re.IGNORECASE,
 )
 _QUOTED = re.compile(
-    r"[\"“”«„]([^\"“”«»„]{3,})[\"“”»]|(?<![^\s(])'([^'\n]+(?:'(?=\w)[^'\n]+)*)'(?!\w)"
+    r"[\"“”«„]([^\"“”«»„]{3,})[\"“”»]"
+    r"|(?<![^\s(])'([^'\n]+(?:'(?=\w)[^'\n]+)*)'(?!\w)"
 )
 _QUOTES = "\"“”«»„'"
 # Where a text that stands behind its slot's name ends.

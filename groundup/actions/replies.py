@@ -21,7 +21,7 @@ _IS_IT = r"(?:that|it|this)(?:'?s| is)"
 # Each is matched with words in small letters, one space between.
 _WORDINGS: dict[_Kind, tuple[str, ...]] = {
     "filler": (
-        "please|pls|plz|(?:many )?thanks(?: a lot| so much| for \\w+)?|thx|ta|ty|tysm|cheers|then|ok",
+        "please|pls|plz|(?:many )?thanks(?: a lot| so much| for \\w+)?|thx|ta|ty|cheers|then|ok",
         "(?:i |we )?thank (?:you|u)(?: (?:very|so) much| kindly| for (?:your )?\\w+)?|okay|well",
         "(?:(?:best|kind|warm) )?(?:regards|wishes)|(?:yours )?(?:sincerely|faithfully)",
         "good question|(?:oh )?dear|i see|no (?:problem|worries)",
@@ -60,7 +60,8 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
     # Behind a yes, whatever is to be done: "cancel it" alone leaves what is under way.
     "done": (
         r"(?:(?:you|can you|could you)(?: can| may)? )?(?!(?:not|don|leave|forget|drop|skip"
-        r"|never|on|at|in|for|by|to|of|with|from|but|except|without|minus|unless|if|only|before|after"
+        r"|never|on|at|in|for|by|to|of|with|from|but|except|without|minus"
+        r"|unless|if|only|before|after"
         rf"|scrap)\b)\w+ {_IT}(?: (?:for me|in|down|up|off|through))?",
     ),
     "no": (
@@ -94,8 +95,8 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "some other time|start (?:again|over)",
     ),
     "wait": (
-        "(?:(?:just|give me|wait|hang on|hold on) )*(?:a|one|1|half a) (?:mo|moment|sec|second|minute"
-        "|min|mins|tick)",
+        "(?:(?:just|give me|wait|hang on|hold on) )*(?:a|one|1|half a) (?:mo|moment|sec|second"
+        "|minute|min|mins|tick)",
         "wait|hang on|hold on|bear with me|where (?:do|shall|should) i (?:start|begin)|let me see",
         "(?:let me|i(?:'?ll| will| must| need to| have to)) (?:just )?(?:look|check|think|find|get"
         "|ask|fetch|see)(?: \\w+){0,3}",
@@ -132,8 +133,8 @@ _AGREED = re.compile(
 )
 # What is said beside a yes and means nothing else.
 _COURTESY = re.compile(
-    r"\b(?:(?:that|it|this)(?: would|'d|d| will|'ll) (?:suit|work|do|be (?:\w+ )?(?:lovely|great|good"
-    r"|perfect|fine|brilliant|wonderful|ideal))(?: for)?(?: (?:me|us)\b)?"
+    r"\b(?:(?:that|it|this)(?: would|'d|d| will|'ll) (?:suit|work|do|be (?:\w+ )?(?:lovely|great"
+    r"|good|perfect|fine|brilliant|wonderful|ideal))(?: for)?(?: (?:me|us)\b)?"
     r"(?: (?:very )?(?:well|nicely|fine)\b)?"
     r"|(?:that|it)(?:'?s| is) (?:just |exactly )?what (?:(?:the|my|our) )?[a-z]+"
     r" (?:say|says|said|want|wants|wanted|need|needs|meant|ordered)"

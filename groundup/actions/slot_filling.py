@@ -55,8 +55,8 @@ class SlotFilling:
         return reader.read(message, start, asked)
 
     def _spoken_of(self, action: Action) -> dict[str, datetime.date]:
-        """Return the days of the action under way, by their slots: from them "the Thursday" and "the
-        day after" count.
+        """Return the days of the action under way, by their slots: from them "the Thursday" and
+        "the day after" count.
         """
         if action.name != self.state.action:
             return {}

@@ -27,7 +27,8 @@ _WISHED = re.compile(
 )
 # Between a date and its time.
 _BESIDE = re.compile(
-    r"[\s,]*(?:(?:at|around|about|from|by|on|the|in|for|morning|afternoon|evening|night|lunch)[\s,]*)*",
+    r"[\s,]*(?:(?:at|around|about|from|by|on|the|in|for|morning|afternoon|evening|night|lunch)"
+    r"[\s,]*)*",
     re.IGNORECASE,
 )
 Rule = Callable[[Reading], bool]
@@ -36,8 +37,8 @@ Rule = Callable[[Reading], bool]
 def wished_dates(
     text: str, readings: Sequence[Reading], times: Sequence[Reading], *, past: bool
 ) -> list[Reading]:
-    """Return the dates of a text that are wished. `times`: the times that it has, where one is wanted,
-    too; `past`: what is wanted is a day that is over.
+    """Return the dates of a text that are wished. `times`: the times that it has, where one is
+    wanted, too; `past`: what is wanted is a day that is over.
     """
     found = list(readings)
     asking = [] if past else _asking_spans(text)
