@@ -1,5 +1,6 @@
 """`groundup ask`: answer a question from one's own documents, every citation checked."""
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # Of a table beside its quoted row, and of the nearest passage where nothing was found.
 TABLE_ROWS, NEAREST_CHARACTERS = 8, 800
+_HEADINGS = re.compile(r"\A(?:#{1,6} [^\n]*\n+)+")
 
 
 def command(
@@ -243,6 +245,7 @@ def refusal_lines(answer: "Answer") -> list[str]:
         source = answer.sources[answer.nearest.source - 1]
         named = f"{source.document} ({source.title})" if source.title else source.document
         text = marked_text(source, answer.requests_of(answer.nearest.source)).strip()
+        text = _HEADINGS.sub("", text)  # named above
         if len(text) > NEAREST_CHARACTERS:
             text = f"{text[:NEAREST_CHARACTERS].rpartition(' ')[0]} ..."
         lines += [f"Nearest: {named}:", "", *(f"    {line}" for line in text.splitlines())]

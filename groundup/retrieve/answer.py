@@ -25,6 +25,7 @@ from groundup.language.calendar_dates import worded_dates
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.composition import both_said, compose, missing_words, nearest_quote
+from groundup.retrieve.contacts import nothing_found
 from groundup.retrieve.evidence import Evidence, no_evidence, read_passages
 from groundup.retrieve.generation import (
     Draft,
@@ -450,7 +451,8 @@ def _read(
         return reading
     nearest = nearest_quote(found.passages, known.sentences)
     missing = () if refusal else missing_words(question, found.passages)
-    return replace(reading, nearest=nearest, missing=missing)
+    refusal = refusal or nothing_found(index)
+    return replace(reading, nearest=nearest, missing=missing, refusal=refusal)
 
 
 def _point(index: Index | GivenPassages, known: Evidence, config: AskConfig) -> OperatingPoint:

@@ -36,6 +36,7 @@ _SHARE = re.compile(r"(\d[\d.,]*)\s?(?:%|per ?cent)")
 _ADDRESS = re.compile(r"\w+://[^\s)>\]]+|[\w.+-]+@[\w-]+\.\w+|\b[\w-]{2,}(?:\.[\w-]{2,})+")
 _RULE = re.compile(r"\s*\|[\s:|\-]+\|[ \t]*(?:\n|\Z)")
 _ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])[ \t]")
+_CLAUSE, _LIST_BELOW = re.compile(r"\d{1,3}(?:\.\d{1,3})+\.? "), re.compile(r"[ \t]*\n- ")
 # A fenced code block of Markdown: fence, language, code; one that is cut ends with the text.
 _CODE = re.compile(
     r"^[ \t]*(`{3,})([^`\n]*)(?:\n|\Z)(.*?)(^[ \t]*\1`*[ \t\r]*$|\Z)", re.MULTILINE | re.DOTALL
@@ -96,7 +97,7 @@ def statements(passage: Passage) -> list[Statement]:
     for start, end, is_code in _sentences_and_code(passage.text):
         text, following = passage.text[start:end], passage.text[end:]
         is_row = text.startswith("|")
-        is_listed = _in_list(passage.text, start, end)
+        is_listed = _in_list(passage.text, start, end) or _is_clause_of_list(text, following)
         if not is_code and not is_listed and _is_heading(text, following, passage.title):
             head = None
             if is_row and any(map(str.isalnum, text)):
@@ -115,7 +116,7 @@ def statements(passage: Passage) -> list[Statement]:
         found.append(Statement(start, end, text, above, head, is_code))
         if is_code:
             head = None
-        elif is_plain and text.endswith(":"):
+        elif is_plain and (text.endswith(":") or _is_clause_of_list(text, following)):
             head = (start, end)
     return found
 
@@ -143,6 +144,11 @@ def _in_list(text: str, start: int, end: int) -> bool:
     """
     lines = text[:start].split("\n")[-2:-1] + text[end:].split("\n")[1:2]
     return is_item(text[start:end]) and any(is_item(line.lstrip()) for line in lines)
+
+
+def _is_clause_of_list(text: str, following: str) -> bool:
+    """Whether a sentence is a clause with its number, right above items: "4.2 We charge"."""
+    return _CLAUSE.match(text) is not None and _LIST_BELOW.match(following) is not None
 
 
 def statement_text(passage: Passage, statement: Statement) -> str:
@@ -222,9 +228,9 @@ def _is_heading(text: str, following: str, title: str) -> bool:
         return True
     if text.startswith("|"):
         return _RULE.match(following) is not None
-    # A line of its own that says a value, as "Weight: 7 kg", is none.
+    # A line of its own that says a value, as "Weight: 7 kg" or "Saturday 7.30 – 12.30", is none.
     return bool(following.strip() and heading_of(text)[1]) and not re.search(
-        r"[:\t]|\d\s*[^\W\d]", text
+        r"[:\t]|\d\s*[^\W\d]|\d[.:]\d\d\s*(?:[-–—]|\Z)|[£$€] ?\d", text
     )
 
 

@@ -85,6 +85,20 @@ _ASKS_ALL = re.compile(
     r"quel(?:le)?s|qui|comment)\b",
     re.IGNORECASE,
 )
+_PLACE_OR_WAY = re.compile(
+    r"\b(?:where|how (?:do|can|could|should|to)|wo|wie (?:kann|komme)|où|comment)\b", re.IGNORECASE
+)
+# A sentence that says no of the whole of it.
+_DENIES = re.compile(
+    r"(?:there(?:'s| is| are)(?: no|n't)|(?:\w+,? )?(?:we|you|please) (?:have no|do not|don't|can't|cannot)"
+    r"|no\b|not\b|es gibt kein|wir haben kein|kein|nous n')",
+    re.IGNORECASE,
+)
+_REST = re.compile(
+    r"\b(?:further away|elsewhere|anywhere else|anyone else|everything else|anything else|outside|"
+    r"beyond|others?|otherwise|sonst|andere[nrsm]?|ailleurs|autres?)\b",
+    re.IGNORECASE,
+)
 _FOOTNOTE = re.compile(r"\\?[*†¹²]")
 
 
@@ -120,14 +134,37 @@ def compose(
             best = each
     quotes = [_quote(best, question)]
     qualifying = (
-        _exception(best, found, question)
+        _instead(best, found, question)
+        or _exception(best, found, question)
         or _exception_beside(best, question)
+        or _of_the_rest(best, question)
         or qualifying_statement(best.passage, best.place)
     )
     if qualifying is not None and not _overlaps(qualifying, quotes[0], best.passage):
         quote = quote_of(best.passage, best.source, replace(qualifying, head=None))
         quotes.append(replace(quote, role=QUALIFIES))
     return quotes + [replace(_quote(each, question), role=DIFFERS) for each in others]
+
+
+def _instead(
+    best: ScoredStatement, found: Sequence[ScoredStatement], question: str
+) -> Statement | None:
+    """Return the sentence that says what to do instead, of the two behind one that only says no,
+    where a place or a way is asked for: "There is no parking on Mill Lane. Use the car park behind
+    the barn." of "where can I park?".
+    """
+    said, passage = best.said, best.passage
+    if not _PLACE_OR_WAY.search(question) or not _DENIES.match(said.text) or best.is_row:
+        return None
+    behind = [
+        each
+        for each in found
+        if each.source == best.source
+        and 0 < each.place - best.place <= 2
+        and not (each.is_row or is_item(each.said.text) or _CONDITION.search(each.said.text))
+        and "\n\n" not in passage.text[said.end : each.said.start]
+    ]
+    return behind[0].said if behind else None
 
 
 def _overlaps(said: Statement, quote: Quote, passage: Passage) -> bool:
@@ -182,6 +219,27 @@ def _exception_beside(best: ScoredStatement, question: str) -> Statement | None:
             continue
         if _EXCEPTION.search(beside.text) and lacking & own_terms(beside.text, passage.language):
             return beside
+    return None
+
+
+def _of_the_rest(best: ScoredStatement, question: str) -> Statement | None:
+    """Return the sentence behind the best one, in its paragraph, that says no of all that is not
+    named there, where a yes-or-no question names another thing: "We deliver to A and B. To C it is
+    £30. Further away we can't deliver." of "do you deliver to D?".
+    """
+    passage, said = best.passage, best.said
+    if best.is_row or is_item(said.text) or _WHAT.search(question):
+        return None
+    language = passage.language
+    if not _WHETHER.search(question) or not own_terms(question, language) - own_terms(
+        best.whole, language
+    ):
+        return None
+    for behind in statements(passage)[best.place + 1 :]:
+        if "\n\n" in passage.text[said.end : behind.start]:
+            break
+        if _REST.search(behind.text) and _EXCEPTION.search(behind.text):
+            return None if behind.is_code or behind.text.endswith((":", "?")) else behind
     return None
 
 

@@ -91,6 +91,8 @@ MIN_OF_OTHER = 0.5
 # of one that tells of a change.
 MIN_SAME_WORDS, MIN_SAME_OF_CHANGE = 0.75, 0.5
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_FREE = re.compile(r"\b(?:free|no charge|kostenlos|gratuit\w*)\b", re.IGNORECASE)
+_PRICE = re.compile(r"[£$€] ?\d|\d ?(?:[£$€]|EUR|CHF)")
 _CHANGES = re.compile(
     r"\b(?:ris(?:es?|ing)|rose|raised?|increas\w+|reduc\w+|falls?|fell|drops?|dropped|lowered|"
     r"goes (?:up|down)|(?:go|going|gone|went) (?:up|down)|chang\w+|instead of|no longer|as of|"
@@ -137,7 +139,8 @@ def tells_change(text: str, today: date) -> bool:
 def _prose_differs(
     question: str, each: ScoredStatement, best: ScoredStatement, today: date
 ) -> bool:
-    if not _numbers_differ(each.said.text, best.said.text):
+    texts = (each.said.text, best.said.text)
+    if not _numbers_differ(*texts) and not _is_free_of_one(*texts):
         return False
     language = best.passage.language
     mine, own = own_terms(best.whole, language), own_terms(each.whole, language)
@@ -146,7 +149,7 @@ def _prose_differs(
     if not (tells_change(each.said.text, today) or tells_change(best.said.text, today)):
         return False
     mine, own = own_terms(best.said.text, language), own_terms(each.said.text, language)
-    asked = own_terms(question, language) & (mine | own)
+    asked = own_terms(_FREE.sub("", question), language) & (mine | own)
     return (
         len(asked) >= 2
         and asked <= mine & own
@@ -202,6 +205,14 @@ def _named_values(table: Table) -> dict[str, str]:
 def _numbers_differ(first: str, second: str) -> bool:
     numbers = _NUMBER.findall(first), _NUMBER.findall(second)
     return bool(numbers[0]) and numbers[0] != numbers[1] and _units(first) == _units(second)
+
+
+def _is_free_of_one(first: str, second: str) -> bool:
+    """Whether a thing is free by one of two sentences, and has a price by the other."""
+    return any(
+        _FREE.search(one) and not _PRICE.search(one) and _PRICE.search(other)
+        for one, other in ((first, second), (second, first))
+    )
 
 
 def _units(text: str) -> list[str]:

@@ -433,3 +433,61 @@ def test_nothing_is_composed_of_nothing() -> None:
     assert compose("?", [empty], [()]) == []
     assert part_text(Quote("a\nb", 1, 0, 3)) == '"a b" [1]'
     assert part_text(Quote("a:\n\n- b\n  c\n- d", 1, 0, 9)) == '"a:\n- b c\n- d" [1]'
+
+
+HORSES = """# Parking
+
+There is no parking on Mill Lane. Use the gravel car park behind the barn, it costs nothing.
+
+# Delivery
+
+We deliver to Pellbridge and Stanmere. To Fenwick it costs £30. Further away we can't deliver.
+"""
+
+
+def test_where_there_is_none_is_followed_by_where_there_is(answered: Shown) -> None:
+    assert texts(answered("Where can I find parking?", {"visit.md": HORSES})) == [
+        '"There is no parking on Mill Lane." [1]',
+        '"Use the gravel car park behind the barn, it costs nothing." [1]',
+    ]
+
+
+def test_what_holds_for_the_rest_is_said_of_another_thing(answered: Shown) -> None:
+    said = ['"We deliver to Pellbridge and Stanmere." [1]']
+    rest = '"Further away we can\'t deliver." [1]'
+    assert texts(answered("Do you deliver to Bristol?", {"visit.md": HORSES}, 0.01)) == [
+        *said,
+        rest,
+    ]
+    assert texts(answered("Do you deliver to Stanmere?", {"visit.md": HORSES})) == said
+
+
+def test_a_clause_is_the_head_of_its_parts(answered: Shown) -> None:
+    terms = "# Terms\n\n4.1 You may cancel.\n\n4.2 Later we charge\n- (a) half the price before noon\n- (b) the whole price\n"
+    assert texts(answered("What do you charge later?", {"terms.md": terms})) == [
+        '"4.2 Later we charge\n- (a) half the price before noon\n- (b) the whole price" [1]'
+    ]
+    assert texts(answered("Is it half the price before noon?", {"terms.md": terms})) == [
+        '"4.2 Later we charge … (a) half the price before noon" [1]'
+    ]
+
+
+def test_free_in_one_document_differs_from_a_price_in_another(answered: Shown) -> None:
+    documents = {
+        "wear.md": "# Wear\n\nBody protectors can be hired for £3.\n",
+        "news.md": "# 16 November 2026: News\n\nBody protectors can be hired free now.\n",
+    }
+    roles = [each.role for each in answered("Can body protectors be hired?", documents).quotes]
+    assert sorted(roles) == [ANSWERS, DIFFERS]
+
+
+def test_a_refusal_names_the_contact_of_the_documents(answered: Shown) -> None:
+    contact = "# Contact us\n\nRing 01632 960 418 or write to yard@harrow.example.\n"
+    other = "# Emergency\n\nThe vet has 07700 900 233.\n"
+    said = answered("Who won the chess match?", {"contact.md": contact, "vet.md": other}).text
+    assert said == f"{NOT_FOUND} They name as contact: 01632 960 418, yard@harrow.example."
+
+
+def test_a_refusal_names_no_number_that_may_be_anyones(answered: Shown) -> None:
+    other = {"vet.md": "# Emergency\n\nThe vet has 07700 900 233.\n"}
+    assert answered("Who won the chess match?", other).text == NOT_FOUND

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 from groundup.errors import FormatError
@@ -82,14 +81,22 @@ def require_readable(path: Path) -> None:
 
 
 _ITEM = re.compile(r"- |\d{1,3}[.)] ")
+# The number of a clause.
+CLAUSE = re.compile(r"\d{1,3}(?:\.\d{1,3})+\.? ")
 
 
 def joined_blocks(blocks: Iterable[str]) -> Extracted:
-    """One document; items of a list stand on lines that follow one another."""
+    """One document; items of a list stand on lines that follow one another, and those of a clause
+    ("4.2 We charge") right below it.
+    """
     parts: list[str] = []
-    filled = filter(str.strip, blocks)
-    for is_item, group in groupby(filled, lambda each: _ITEM.match(each) is not None):
-        parts.append(("\n" if is_item else "\n\n").join(group))
+    for block in filter(str.strip, blocks):
+        before = "".join(parts[-1:]).rpartition("\n")[2]
+        is_item = _ITEM.match(block) is not None
+        if is_item and (_ITEM.match(before) or CLAUSE.match(before)):
+            parts[-1] += f"\n{block}"
+        else:
+            parts.append(block)
     return whole_document("\n\n".join(parts))
 
 

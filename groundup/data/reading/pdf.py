@@ -1,7 +1,7 @@
 """The text of a PDF by pypdf, for `extract`'s child process.
 
 With `headings`, for a text that is to be divided and quoted, lines in a larger or bolder type than
-the text are headings as of Markdown, lines that end with a price are items of a list, and the
+the text are headings as of Markdown, a wider gap parts paragraphs, lines that end with a price are items of a list, and the
 lines that stand at the top or the bottom of every page are left out.
 """
 
@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from groundup.data.reading.extracted import ENCRYPTED, Extracted, whole_document
 MAX_HEADING_CHARACTERS = 80
 # Of the size of the text what a heading has at least; the levels of headings.
 _LARGER, _MAX_LEVEL = 1.15, 4
+# Of the distance between lines what parts paragraphs; of the size of the text the least distance.
+_APART, _LEAST_GAP = 1.4, 0.7
 _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)}
 _AMOUNT = r"(?:[£$€] ?\d[\d.,]*|\d[\d.,]* ?(?:[£$€]|EUR|CHF))"
 # Two lines and more that each end with a price: a menu, a price list.
@@ -35,6 +38,8 @@ class _Line:
     text: str = ""
     styles: Counter[Style] = field(default_factory=Counter[Style])
     """Characters of each style."""
+    height: float | None = None
+    """Where it begins on the page, in points from below."""
 
 
 def read_pdf(path: Path, headings: bool) -> Iterator[Extracted]:
@@ -66,33 +71,36 @@ def _lines(page: Any, read: dict[str, list[_Line]], *, with_styles: bool) -> lis
     # references, not what they stand for
     shared = repr([dict.get(page, key) for key in ("/Contents", "/Resources")])
     if shared not in read:
-        pieces: list[tuple[str, Style]] = []
+        pieces: list[tuple[str, Style, float]] = []
 
         def visit(text: str, current: Any, matrix: Any, font: Any, size: Any) -> None:
             scale = abs(matrix[3] * current[3]) or 1.0
             name = str((font or {}).get("/BaseFont", ""))
             style = (round(float(size or 0) * scale, 1), _BOLD.search(name) is not None)
-            pieces.append((text, style))
+            height = matrix[4] * current[1] + matrix[5] * current[3] + current[5]
+            pieces.append((text, style, height))
 
         options = {}
         if with_styles:
             options["visitor_text"] = visit
         text = page.extract_text(**options)
-        if "".join(piece for piece, _ in pieces) != text:
-            pieces = [(text, (0.0, False))]
+        if "".join(piece for piece, _, _ in pieces) != text:
+            pieces = [(text, (0.0, False), 0.0)]
         read[shared] = _joined_lines(pieces)
     return read[shared]
 
 
-def _joined_lines(pieces: Sequence[tuple[str, Style]]) -> list[_Line]:
+def _joined_lines(pieces: Sequence[tuple[str, Style, float]]) -> list[_Line]:
     lines = [_Line()]
-    for text, style in pieces:
+    for text, style, height in pieces:
         first, *others = text.split("\n")
         for number, part in enumerate((first, *others)):
             if number:
                 lines.append(_Line())
             lines[-1].text += part
             lines[-1].styles[style] += len("".join(part.split()))
+            if part.strip() and lines[-1].height is None:
+                lines[-1].height = height
     return lines
 
 
@@ -139,17 +147,31 @@ def _levels(pages: Sequence[Sequence[_Line]], body: Style) -> dict[Style, int]:
     return {style: min(level, _MAX_LEVEL) for level, style in enumerate(known, start=1)}
 
 
+def _line_gap(lines: Sequence[_Line], body: Style) -> float:
+    """Return the distance of a line from the one above within a paragraph: a low quantile, since a
+    page of short paragraphs has more wide gaps than others; 0 where none is known.
+    """
+    heights = [line.height for line in lines if line.height is not None]
+    gaps = sorted(above - below for above, below in pairwise(heights))
+    gaps = [gap for gap in gaps if gap > _LEAST_GAP * body[0]]  # others are in a line
+    return gaps[len(gaps) // 5] if gaps else 0.0
+
+
 def _marked(lines: Sequence[_Line], body: Style, levels: dict[Style, int]) -> str:
     """Return the text of a page with its headings marked; a heading over several lines is one."""
     made: list[str] = []
     open_style: Style | None = None
+    usual, before = _line_gap(lines, body), 0.0
     for number, line in enumerate(lines):
         style = _heading_style(line, body)
         following = "".join(each.text for each in lines[number + 1 : number + 2])
         if style and style[0] < _LARGER * body[0] and _ENDS_WITH_PRICE.search(following):
             style = None  # the head of a table
+        is_apart = line.height is not None and usual > 0 and before - line.height > _APART * usual
+        if line.height is not None:
+            before = line.height
         if style is None:
-            made += [""] * (open_style is not None) + [line.text]
+            made += [""] * (open_style is not None or is_apart) + [line.text]
         elif style == open_style:
             made[-1] += f" {line.text.strip()}"
         else:
