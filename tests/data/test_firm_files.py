@@ -128,3 +128,24 @@ def test_an_email_of_an_index_begins_with_its_date_and_repeats_no_other(
     whole = "Re: Party\n\nYes, bring your cake.\n\nOn 23 Nov 2026, Grace wrote:\n> Could we bring our cake?"
     shown = "# 24 November 2026: Re: Party\n\nYes, bring your cake."
     assert text_of(tmp_path / "a.eml", headings) == (shown if headings else whole)
+
+
+def test_a_wider_gap_of_a_pdf_parts_paragraphs(tmp_path: Path) -> None:
+    writer = pypdf.PdfReader(write_pdf(tmp_path / "a.pdf", [(11, "A")]))
+    made = pypdf.PdfWriter(clone_from=writer)
+    lines = (
+        (700, "We are open from Monday"),
+        (686, "to Friday."),
+        (660, "Quiz evening on Tuesday,"),
+        (646, "at 7 pm."),
+    )
+    stream = DecodedStreamObject()
+    stream.set_data(
+        "\n".join(f"BT /F1 11 Tf 72 {y} Td ({text}) Tj ET" for y, text in lines).encode()
+    )
+    made.pages[0][NameObject("/Contents")] = made._add_object(stream)
+    made.write(tmp_path / "b.pdf")
+    assert (
+        text_of(tmp_path / "b.pdf")
+        == "We are open from Monday\nto Friday.\n\nQuiz evening on Tuesday,\nat 7 pm."
+    )

@@ -306,7 +306,7 @@ def test_numbers_that_word_counts_are_in_the_text_of_an_index(tmp_path: Path) ->
     add("See 2.1(b).", 1)
     document.save(str(tmp_path / "a.docx"))
     assert text_of(tmp_path / "a.docx") == (
-        "# Terms\n\n## 1. Hire\n\n1.1 It begins.\n\n## 2. Duties\n\n2.1 You must\n\n"
+        "# Terms\n\n## 1. Hire\n\n1.1 It begins.\n\n## 2. Duties\n\n2.1 You must\n"
         "- (a) wash it\n- (b) bring it back\n\n2.2 See 2.1(b)."
     )
     assert "(a)" not in text_of(tmp_path / "a.docx", headings=False)

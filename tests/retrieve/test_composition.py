@@ -491,3 +491,11 @@ def test_a_refusal_names_the_contact_of_the_documents(answered: Shown) -> None:
 def test_a_refusal_names_no_number_that_may_be_anyones(answered: Shown) -> None:
     other = {"vet.md": "# Emergency\n\nThe vet has 07700 900 233.\n"}
     assert answered("Who won the chess match?", other).text == NOT_FOUND
+
+
+def test_lines_of_opening_hours_are_quoted(answered: Shown) -> None:
+    hours = (
+        "# Opening hours\n\nMonday – Friday 7.00 – 17.30\nSaturday 7.30 – 12.30\nSunday closed\n"
+    )
+    shown = texts(answered("What are the opening hours on a Saturday?", {"hours.md": hours}))
+    assert shown == ['"Saturday 7.30 – 12.30" [1]']
