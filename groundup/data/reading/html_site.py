@@ -13,7 +13,7 @@ from groundup.data.reading.html_tree import INLINE
 
 MAX_HEADING_CHARACTERS, MAX_LINE_CHARACTERS = 120, 200
 CONTACT = "## Contact"
-# The page of a site that has its footer in an index: that with one of these names, else the only
+# The page of a site that has its footer in an index: that with one of these names, else the first
 # page of its folder.
 _NAMES = "index home homepage contact contact-us contacts kontakt impressum imprint about about-us"
 SITE_PAGES = frozenset(_NAMES.split())
@@ -40,8 +40,9 @@ def is_site_page(path: Path) -> bool:
     """Whether a page stands for its site: only one of them is to have the footer."""
     if path.stem.lower() in SITE_PAGES:
         return True
-    others = (each for each in path.parent.iterdir() if each.suffix.lower() in PAGE_SUFFIXES)
-    return not any(each.name != path.name for each in others)
+    pages = [each for each in path.parent.iterdir() if each.suffix.lower() in PAGE_SUFFIXES]
+    named = any(each.stem.lower() in SITE_PAGES for each in pages)
+    return not named and path.name == min(each.name for each in pages)
 
 
 def contact_lines(tree: Any) -> list[str]:
