@@ -153,7 +153,10 @@ class ModelLoader {
     for (const name of ["temperature", "top_k", "top_p"]) byId(name.replace("_", "-")).value = String(this.page.sampling[name]);
     byId("as-question").closest("label").hidden = !this.page.chat;
     byId("as-question").checked = Boolean(this.page.chat);
-    if (this.page.chat) byId("text").value = QUESTION;
+    if (this.page.chat) {
+      byId("text").value = QUESTION;
+      byId("temperature").value = "0"; // an answer by chance is a poor first impression; the reader may turn it up
+    }
     for (const id of ["load", "load-stop", "load-progress", "load-takes", "load-heading"]) byId(id).hidden = true;
     byId("controls").hidden = false;
     globalThis.livePage = new LivePage(this.page, weights);
