@@ -40,6 +40,7 @@ from groundup.actions.replies import (
     beside_undo,
     denies,
     reads_cancel,
+    reads_courtesy,
     reads_no,
     reads_undo,
     reads_wait,
@@ -244,6 +245,8 @@ class Dialogue(SlotFilling):
             return self._ended("cancelled", self._nothing_more(action), action)
         is_words = asked is not None and asked.type in ("name", "text")
         if is_words and any(reads(self.message) for reads in (reads_yes, reads_no, reads_wait)):
+            return self._again()
+        if asked is not None and asked.type == "text" and reads_courtesy(self.message):
             return self._again()
         if asked is not None and asked.type == "text" and asks_something(self.message):
             return self._other_wish(action)

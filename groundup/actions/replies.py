@@ -301,13 +301,21 @@ def reads_cancel(message: str) -> bool:
 
 
 def reads_wait(message: str) -> bool:
-    """Whether a message only says that an answer is to follow, or nothing at all.
+    """Whether a message only says that an answer is to follow.
 
-    >>> reads_wait("hang on, let me look it up"), reads_wait("Thank you."), reads_wait("a blue hat")
-    (True, True, False)
+    >>> reads_wait("hang on, let me look it up"), reads_wait("a blue hat")
+    (True, False)
     """
-    said = _kinds(message, ("wait", "filler"))
-    return "wait" in said or said == {"filler"}
+    return "wait" in _kinds(message, ("wait", "filler"))
+
+
+def reads_courtesy(message: str) -> bool:
+    """Whether a message only thanks, greets or fills.
+
+    >>> reads_courtesy("Thank you."), reads_courtesy("a blue hat")
+    (True, False)
+    """
+    return _kinds(message, ("filler",)) == {"filler"}
 
 
 def without_courtesy(text: str) -> tuple[int, int]:

@@ -210,7 +210,7 @@ def test_the_weights_with_the_lowest_held_out_loss_are_kept(
     tmp_path: Path,
 ) -> None:
     run = RunFolder(tmp_path / "r")
-    wild = replace(CONFIG, tokens=3_000, learning_rate=9.0, answers=2, patience=1)
+    wild = replace(CONFIG, tokens=20_000, learning_rate=9.0, answers=2, patience=1)
     results = fit_chat(open_base(), instructions, run, wild, compute=compute)
     loss = {
         line["step"]: line["held_out_loss"]
