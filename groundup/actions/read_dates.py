@@ -227,9 +227,13 @@ class _DateReader:
             days = (self._near,)
         else:
             return
+        try:
+            counted = tuple(_counted_from(day, match) for day in days)
+        except OverflowError:  # the calendar ends with the year 9999
+            return
         if behind or self._alone:
             self._dropped += from_it
-        self._add(*match.span(), [tuple(_counted_from(day, match) for day in days)])
+        self._add(*match.span(), [counted])
 
     def _is_behind(self, match: re.Match[str], found: Reading) -> bool:
         if match.re is not _COUNTED or found.start < match.end():

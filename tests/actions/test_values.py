@@ -366,3 +366,9 @@ def test_what_a_model_marks_is_the_name(
         replied_to = NAME
     found = read_values((PHONE, NAME), message, SUNDAY, replied_to, mark).get("name")
     assert (found and found.value) == name and {*heard} == {NAME.ask if asked else ""}
+
+
+@pytest.mark.parametrize("text", ["9999-12-31, the day after", "0001-01-01 a week earlier"])
+def test_a_day_beyond_the_calendar_is_none(text: str) -> None:
+    slot = Slot("day", "date", ask="When?")
+    assert read_values([slot], text, date(2026, 12, 1))["day"].value == text[:10]
