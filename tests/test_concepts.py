@@ -301,7 +301,7 @@ def test_a_wide_table_is_a_list_on_a_phone_and_reached_by_the_keyboard_elsewhere
 ) -> None:
     titles, row = (
         "".join(f"<t{kind}>{words}{place}</t{kind}>" for place in range(9))
-        for kind, words in (("h", "title"), ("d", "some_long_name_of_a_key_"))
+        for kind, words in (("h", "title"), ("d", "some_quite_long_name_of_a_key_of_settings_"))
     )
     style = (touch().HERE.parent / "site.css").read_text()
     page = tmp_path / "page.html"

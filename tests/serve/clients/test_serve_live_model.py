@@ -134,7 +134,7 @@ def test_loading_goes_on_where_it_stopped_and_a_second_visit_fetches_nothing(
     asked: list[str] = []
     page = visit(f"{parted.address}/live/tiny")
     page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
-    assert page.inner_text("#load-status") == "Nothing is fetched yet."
+    page.wait_for_selector("#load-status:has-text('Nothing is fetched yet.')")
     page.route("**/parts/2", lambda route: route.abort(), times=1)
     page.route("**/parts/5", lambda route: route.fulfill(status=500, body="{}"), times=1)
     page.click("#load")
