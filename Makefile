@@ -70,7 +70,7 @@ docs: $(VENV)/docs.done
 	@$(BIN)/python docs/site/build.py
 	@$(if $(filter look,$(DOCS)),$(BIN)/python docs/site/look.py)
 
-# The path through the concept pages as one PDF, build/site/html/concepts/booklet.pdf, by Chromium.
+# The path through the concept pages as one PDF, build/site/html/concepts/booklet.pdf, and in three other languages, by Chromium.
 booklet: docs
 	@$(BIN)/python docs/site/booklet.py
 

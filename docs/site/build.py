@@ -7,6 +7,7 @@ a room of the code             -> reference/ROOM.md, one `:::` of mkdocstrings f
 MathJax                        from a package archive (groundup/fetch.py), so that the site asks no other host for anything
 zensical build --strict        -> HTML
 dark.py                        each picture also in dark colours
+translations.py                links between a page and its translations
 links.py                       no dead link or anchor, nothing loaded from elsewhere
 """
 
@@ -23,13 +24,14 @@ from typing import Any
 
 import nbformat
 import tomli_w
-from booklet import LINE, MARK
-from booklet import write as write_booklet
+from booklet import MARK
+from booklet import write as write_booklets
 from dark import with_dark_pictures
 from links import faults_of_site
 from markdown_text import fenced_examples, plain_brackets
 from nbconvert import MarkdownExporter
 from touch import script, style, with_figures, write_model
+from translations import LANGUAGES, SOURCE, mark_language, with_languages
 
 from groundup.course.notebook import notebooks
 from groundup.errors import GroundupError
@@ -86,7 +88,8 @@ def main() -> int:
     )
     if done.returncode:
         return done.returncode
-    write_booklet()
+    mark_language(OUT / "html")
+    write_booklets()
     faults = faults_of_site(OUT / "html")
     for fault in faults:
         print(fault, file=sys.stderr)
@@ -109,14 +112,18 @@ def copy_pages() -> None:
         target = PAGES / place
         target.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
-            up = "../" * (len(place.parts) - 1)
-            target.write_text(
-                with_figures(
-                    fenced_examples(NOTEBOOK_LINK.sub(rf"]({up}course/\1.md)", path.read_text()))
-                ).replace(MARK, LINE)
-            )
+            target.write_text(page_text(path.read_text(), place))
         else:
             shutil.copyfile(path, target)
+
+
+def page_text(text: str, place: Path) -> str:
+    """A page of docs/ as the site has it, by its place there."""
+    up = "../" * (len(place.parts) - 1)
+    text = fenced_examples(NOTEBOOK_LINK.sub(rf"]({up}course/\1.md)", text))
+    language = LANGUAGES.get(place.parent.name, LANGUAGES[SOURCE])
+    text = with_figures(with_languages(text, place), up)
+    return text.replace(MARK, language.print_link)
 
 
 def write_course() -> list[Any]:

@@ -28,6 +28,7 @@ SCRIPTS = (
     "models.js",
     "live.js",
     "scroll.js",
+    "languages.js",
 )
 STILL = re.compile(r"^!\[([^\]]*)\]\(((?:\.\./)+images/touch/([\w-]+)\.svg)\)$", re.MULTILINE)
 LIVE = re.compile(r"^<!-- live ([\w-]+): (.+) -->$", re.MULTILINE)
@@ -52,19 +53,19 @@ def style() -> str:
     return own + "".join((HERE / name).read_text() for name in ("touch.css", "page.css"))
 
 
-def with_figures(text: str) -> str:
-    """The page with a frame around each still picture, for the script to fill."""
+def with_figures(text: str, up: str = "../") -> str:
+    """The page with a frame around each still picture, for the script to fill. `up` leads to the site's first page."""
 
     def framed(found: re.Match[str]) -> str:
         words, source, name = found.groups()
         return f'<figure class="touch" data-picture="{name}"><img src="{source}" alt="{words}"></figure>'
 
-    return LIVE.sub(_live, STILL.sub(framed, text))
+    return LIVE.sub(lambda found: _live(found, up), STILL.sub(framed, text))
 
 
-def _live(found: re.Match[str]) -> str:
+def _live(found: re.Match[str], up: str) -> str:
     part, words = found[1], re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", found[2])
-    page, title = "../assets/model.html", f"A model in this page: {part.removeprefix('at-')}"
+    page, title = f"{up}assets/model.html", f"A model in this page: {part.removeprefix('at-')}"
     return (
         f'<figure class="live"><figcaption>{words}</figcaption>'
         f'<iframe src="{page}?alone={part}" loading="lazy" title="{title}"></iframe>'
