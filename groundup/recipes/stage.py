@@ -141,3 +141,18 @@ class Stage:
     """Whether it has a folder with a manifest (the report is a file beside the folders)."""
     kind: str = ""
     """What it makes, where that is not its name: "classifier" of `spam`."""
+
+
+def stage_seconds(stages: Sequence[Stage], seconds: float) -> dict[str, float]:
+    """Return what each stage is given of the time, in proportion to their shares; what is more than
+    its `most_s` goes to the others.
+    """
+    found: dict[str, float] = {}
+    while True:
+        free = [stage for stage in stages if stage.name not in found]
+        left_s, whole = seconds - sum(found.values()), sum(stage.share for stage in free)
+        given = {stage.name: stage.share / whole * left_s for stage in free}
+        over = {stage.name: stage.most_s for stage in free if stage.most_s < given[stage.name]}
+        if not over:
+            return found | given
+        found |= over

@@ -14,6 +14,7 @@ from groundup.recipes.builds.build import digest
 from groundup.recipes.builds.pipeline import plan_build, stages_of
 from groundup.recipes.named_stages import named_stage
 from groundup.recipes.recipe import check, load_recipe, write_recipe
+from groundup.recipes.stage import stage_seconds
 from groundup.recipes.stages import chat
 from groundup.recipes.stages.data import STAGE as DATA
 from groundup.recipes.stages.pretrain import STAGE as PRETRAIN
@@ -232,11 +233,22 @@ def test_of_a_long_budget_training_has_what_the_other_stages_cannot_use(tmp_path
 
     short, long = (seconds(budget, added=("spam", "chat")) for budget in ("10m", "8h"))
     assert short["chat"] / short["pretrain"] == pytest.approx(chat.SHARE / PRETRAIN.share)
-    assert long["chat"] == 1200 and long["evaluate"] == long["export"] == 240
-    assert long["pretrain"] > 2 / 3 * 8 * 3600
+    assert (long["chat"], long["evaluate"], long["export"]) == (600, 160, 120)
+    assert long["pretrain"] > 3 / 4 * 8 * 3600
     larger = seconds("8h", added=("spam", "chat"), base="qwen2.5-coder-0.5b")
     assert larger["chat"] > 3 * long["chat"]
     assert seconds("8h")["pretrain"] > 0.8 * 8 * 3600
+
+
+def test_what_reading_leaves_of_a_long_build_is_for_pretraining(tmp_path: Path) -> None:
+    config = BuildConfig(budget="2h", added=("chat",))
+    stages = stages_of(load_recipe(str(tmp_path), config))
+    later = stages[[stage.name for stage in stages].index("pretrain") + 1 :]
+    given = stage_seconds(stages[2:], 7_200 - 31.0)  # data and tokenizer took 31 s
+    assert given["pretrain"] == pytest.approx(7_200 - 31 - sum(stage.most_s for stage in later))
+    assert given["chat"] == 600 and 0.8 * 7_200 < given["pretrain"] < 0.9 * 7_200
+    short = stage_seconds(stages[3:], 100.0)  # pretraining took nearly all
+    assert sum(short.values()) == pytest.approx(100)
 
 
 def test_the_public_model_is_named_by_base(tmp_path: Path) -> None:

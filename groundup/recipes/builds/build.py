@@ -25,7 +25,7 @@ from groundup.files import MANIFEST, disk_errors, sha256_file, verify_folder, wr
 from groundup.locks import only_one, remove_temporaries
 from groundup.progress import Advance, Progress, StageProgress, stage_of
 from groundup.recipes.recipe import Recipe, write_recipe
-from groundup.recipes.stage import Stage, StageContext
+from groundup.recipes.stage import Stage, StageContext, stage_seconds
 from groundup.runs import (
     BUILD_FILE,
     RECIPE_FILE,
@@ -131,15 +131,6 @@ def build(
 MIN_SHARE = 1 / 2
 
 
-def stage_seconds(share: float, left_shares: float, spent_s: float, budget_s: float) -> float:
-    """Return a stage's part of the remaining time, by its share among the remaining stages.
-
-    >>> stage_seconds(0.25, 0.75, 30.0, 600.0), stage_seconds(0.25, 0.5, 500.0, 600.0)
-    (190.0, 75.0)
-    """
-    return max(MIN_SHARE * share * budget_s, share / left_shares * (budget_s - spent_s))
-
-
 def read_stages(out: Path) -> dict[str, BuiltStage]:
     """Return the stages that an earlier build has begun. Raises ConfigError where `out` holds
     something else, FormatError.
@@ -174,8 +165,8 @@ class _Build:
             spare_s = budget_s - spent_s - MIN_SHARE * (left - stage.share) * budget_s
             planned_s = stage.share * budget_s
             if stage.sized_by_budget:
-                planned_s = stage_seconds(stage.share, left, spent_s, budget_s)
-                planned_s = min(planned_s, stage.most_s)
+                given = stage_seconds(self.stages[number - 1 :], budget_s - spent_s)
+                planned_s = max(MIN_SHARE * planned_s, given[stage.name])
             self.show(stage, number, planned_s, spare_s)
             spent_s += self.results.stages[stage.name].elapsed_s
             left -= stage.share

@@ -5,7 +5,7 @@ A stage may read those before it.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from groundup.model.sizes import parameter_count
@@ -18,7 +18,7 @@ from groundup.recipes.named_stages import (
     SummariesStage,
 )
 from groundup.recipes.recipe import Recipe
-from groundup.recipes.stage import Stage
+from groundup.recipes.stage import Stage, stage_seconds
 from groundup.recipes.stages import actions, answers, chat, classifier, index, summaries
 from groundup.recipes.stages.base import STAGE as BASE
 from groundup.recipes.stages.base import base_shape
@@ -41,9 +41,18 @@ DEFAULT_DOWNLOAD_BYTES = 100e6
 PRETRAIN_ALONE = 0.90
 # Stages that use whatever time they are given; the others end when their texts are read.
 OPEN_ENDED = (DATA.name, TOKENIZER.name, PRETRAIN.name, TEACH.name)
-# The most seconds that another stage is given of a longer budget, with a public model of
-# USUAL_PARAMETERS: several times what it takes on two cores (docs/log.md). "": any other kind.
-ENOUGH_S = {"classifier": 1200.0, "chat": 1200.0, "": 240.0}
+# The most seconds that another stage is given of a longer budget, by kind or name, with a public
+# model of USUAL_PARAMETERS. Of two builds of two hours on one busy hyperthread (docs/log.md) chat
+# took 459 and 346 s, evaluate 78 and 61, export 46 and 54, base 8 and 4 and report 1. "": any other.
+ENOUGH_S = {
+    "classifier": 1200.0,
+    "chat": 600.0,
+    "evaluate": 160.0,
+    "export": 120.0,
+    "base": 120.0,
+    "report": 30.0,
+    "": 240.0,
+}
 USUAL_PARAMETERS = 135e6
 
 
@@ -75,16 +84,16 @@ def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     names = [stage.name for stage in chosen]
     chosen.append(replace(REPORT, needs=tuple(names)))
     most_s = most_seconds(chosen, recipe)
-    shares = shares_of(chosen, most_s, recipe.budget_s)
-    return tuple(
+    chosen = [
         replace(
             stage,
-            share=shares[stage.name],
             most_s=most_s.get(stage.name, math.inf),
             needs=tuple(name for name in stage.needs if name in names),
         )
         for stage in chosen
-    )
+    ]
+    seconds = stage_seconds(chosen, recipe.budget_s)
+    return tuple(replace(each, share=seconds[each.name] / recipe.budget_s) for each in chosen)
 
 
 def most_seconds(stages: Sequence[Stage], recipe: Recipe) -> dict[str, float]:
@@ -96,28 +105,10 @@ def most_seconds(stages: Sequence[Stage], recipe: Recipe) -> dict[str, float]:
     base = base_shape(recipe)
     scale = max(1.0, parameter_count(base).total / USUAL_PARAMETERS) if base else 1.0
     return {
-        stage.name: scale * ENOUGH_S.get(stage.kind, ENOUGH_S[""])
+        stage.name: scale * ENOUGH_S.get(stage.kind or stage.name, ENOUGH_S[""])
         for stage in stages
         if stage.name not in OPEN_ENDED
     }
-
-
-def shares_of(
-    stages: Sequence[Stage], most_s: Mapping[str, float], budget_s: float
-) -> dict[str, float]:
-    """Return what each stage is given of the budget, in proportion to their shares; what is more
-    than `most_s` goes to the others.
-    """
-    found: dict[str, float] = {}
-    while True:
-        free = [stage for stage in stages if stage.name not in found]
-        left, whole = 1 - sum(found.values()), sum(stage.share for stage in free)
-        given = {stage.name: stage.share / whole * left for stage in free}
-        most = {name: most_s.get(name, math.inf) / budget_s for name in given}
-        over = {name: most[name] for name in given if most[name] < given[name]}
-        if not over:
-            return found | given
-        found |= over
 
 
 def of_texts(recipe: Recipe) -> tuple[Stage, ...]:
