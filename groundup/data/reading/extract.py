@@ -46,6 +46,11 @@ from groundup.data.reading.extracted import (
     whole_document,
     zip_parts,
 )
+from groundup.data.reading.html_documentation import (
+    mark_article,
+    prepare_documentation,
+    put_code,
+)
 from groundup.data.reading.html_site import CONTACT, banner, contact_lines, is_site_page
 from groundup.data.reading.html_tree import prepare_tree, separate_paragraphs
 from groundup.data.reading.office import read_odf, read_pptx, read_xlsx
@@ -99,16 +104,17 @@ def html_text(data: bytes | str, headings: bool = False, *, site: bool = False) 
     tree = trafilatura.load_html(data)
     if tree is None:
         return trafilatura.html2txt(data) or ""
+    code = prepare_documentation(tree) if headings else []
     tree = prepare_tree(tree, headings)
-    extract, title, contacts = trafilatura.extract, "", list[str]()
+    extract, title, contacts = trafilatura.extract, list[str](), list[str]()
     if headings:
         extract, title = _with_headings, banner(tree)
     if site and headings:
         contacts = contact_lines(deepcopy(tree))
     found = extract(tree, include_comments=False, favor_recall=True)
-    text = found or trafilatura.html2txt(data) or ""
-    if title and title not in text:
-        text = f"# {title}\n\n{text}"
+    text = put_code(found, code) if found else trafilatura.html2txt(data) or ""
+    if title and title[0].lstrip("# ") not in text:
+        text = "\n\n".join((*title, text))
     if any(line not in text for line in contacts):
         text = "\n".join((f"{text.rstrip()}\n\n{CONTACT}\n", *contacts))
     return text
@@ -127,7 +133,10 @@ def _require_plain_tags(data: bytes) -> None:
 def _with_headings(page: Any, **options: bool) -> str:
     """What `trafilatura.extract` returns, with # before each heading that has a line of its own."""
     from trafilatura.xml import xmltotxt
+    from trafilatura.xpaths import BODY_XPATH
 
+    if not any(find(page) for find in BODY_XPATH):
+        mark_article(page)
     found = _trafilatura().bare_extraction(page, **options)
     if found is None or found.body is None:
         return ""

@@ -28,12 +28,22 @@ _REACHED = re.compile(
 _SPACES = re.compile(r"[ \t\r\n\xa0]+")
 
 
-def banner(tree: Any) -> str:
-    """Return the text of a page's only <h1>; "" where it has none, several or a long one."""
-    found = [_SPACES.sub(" ", "".join(each.itertext())).strip() for each in tree.iter("h1")]
-    if len(found) == 1 and len(found[0]) <= MAX_HEADING_CHARACTERS:
-        return found[0]
-    return ""
+def banner(tree: Any) -> list[str]:
+    """Return a page's only <h1> as a heading; [] where it has none, several or a long one. With the
+    heading and the text right behind it, if these have no link, as the NAME of a manual page.
+    """
+    found = list(tree.iter("h1"))
+    title = "".join(map(_line, found))
+    if len(found) != 1 or not title or len(title) > MAX_HEADING_CHARACTERS:
+        return []
+    behind = [each for each in found[0].itersiblings() if isinstance(each.tag, str)]
+    if len(behind) != 2 or behind[0].tag != "h2" or any(list(each.iter("a")) for each in behind):
+        return [f"# {title}"]
+    return [f"# {title}", f"## {_line(behind[0])}", _line(behind[1])]
+
+
+def _line(element: Any) -> str:
+    return _SPACES.sub(" ", "".join(element.itertext())).strip()
 
 
 def is_site_page(path: Path) -> bool:

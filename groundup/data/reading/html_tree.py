@@ -9,10 +9,9 @@ lists, permalinks and code apart.
     tables                                 with `headings` two rows of a head are one, and a cell over
                                            several rows stands in each
     <div> in rows of equal length          with `headings` a table
-    <pre>                                  with `headings` a code block between fences: its # are no
-                                           headings
 
-Without `headings`, for training, code and signatures have no marks.
+Without `headings`, for training, signatures have no marks; code and what else an index needs is
+`html_documentation.py`'s.
 """
 
 import re
@@ -33,7 +32,6 @@ INLINE = frozenset({
     "a", "abbr", "b", "bdi", "cite", "code", "del", "dfn", "em", "i", "img", "ins", "kbd", "mark",
     "q", "s", "samp", "small", "span", "strong", "sub", "sup", "time", "tt", "u", "var", "wbr",
 })  # fmt: skip
-FENCE = "```"
 # Lists within lists; deeper ones are left as they are.
 MAX_NESTED_LISTS = 20
 # Of tables whose cells are repeated and joined; longer ones are left as they are.
@@ -41,7 +39,7 @@ MAX_ROWS, MAX_SPAN = 2_000, 100
 # Rows of <div> that are a table, and characters of a cell of one.
 ROWS, CELL = 3, 60
 _SPACE = re.compile(r"[ \t\r\n\f]+")
-_ROW = re.compile(r"\s*(?:[-*•|]|\d{1,3}[.)])(?:\s|\||-)")
+_ROW = re.compile(r"\s*(?:\||(?:[-*•]|\d{1,3}[.)])\s)")
 
 
 def prepare_tree(tree: Any, headings: bool) -> Any:
@@ -55,8 +53,6 @@ def prepare_tree(tree: Any, headings: bool) -> Any:
             _part_from_next(span)
         for element in list(tree.iter("div", "section", "main", "article", "body")):
             _make_table(element)
-        for code in list(tree.iter("pre")):
-            _fence(code)
         for table in list(tree.iter("table")):
             _level_rows(table)
     for terms, level in list(_definition_lists(tree)):
@@ -68,15 +64,14 @@ def prepare_tree(tree: Any, headings: bool) -> Any:
 
 def separate_paragraphs(text: str) -> str:
     """Return a page's text with a blank line between its paragraphs, of which each is a line;
-    items, rows and code stay together.
+    items and rows stay together.
     """
-    lines, is_code = text.split("\n"), False
+    lines = text.split("\n")
     made = lines[:1]
     for before, line in pairwise(lines):
-        is_code ^= before.startswith(FENCE)
         is_blank = not before.strip() or not line.strip()
         are_rows = _ROW.match(before) and _ROW.match(line)
-        if not (is_code or is_blank or are_rows):
+        if not (is_blank or are_rows):
             made.append("")
         made.append(line)
     return "\n".join(made)
@@ -158,15 +153,6 @@ def _tabulate(rows: list[Any]) -> None:
         row.tag, row.tail = "tr", None
         for cell in row:
             cell.tag = "th" if has_head and not number else "td"
-
-
-def _fence(code: Any) -> None:
-    text = "".join(code.itertext()).strip("\n")
-    for child in list(code):
-        code.remove(child)
-    if text.strip() and FENCE not in text:
-        text = f"{FENCE}\n{text}\n{FENCE}"
-    code.text = text
 
 
 def _level_rows(table: Any) -> None:
@@ -266,7 +252,7 @@ def _paragraphs_of(terms: list[Any], definition: Any, level: int) -> Iterator[An
     """Yield a heading for the name of a signature, a paragraph of the terms and the definition's
     beginning, and the rest of that.
     """
-    names = "; ".join(filter(None, (_text(term) for term in terms)))
+    names = "; ".join(filter(None, map(_term, terms)))
     signature = next(filter(None, map(_signature_name, terms)), "")
     maker = definition
     if definition is None:
@@ -317,6 +303,14 @@ def _loose(element: Any, text: str | None) -> list[Any]:
 
 def _text(element: Any) -> str:
     return _SPACE.sub(" ", "".join(element.itertext())).strip()
+
+
+def _term(element: Any) -> str:
+    """Return a term; where it has several lines, as the forms of an option, with commas between."""
+    for line in element.iter("br"):
+        line.tail = f"\n{line.tail or ''}"
+    lines = "".join(element.itertext()).split("\n")
+    return ", ".join(filter(None, (_SPACE.sub(" ", line).strip(" ,") for line in lines)))
 
 
 def _signature_name(term: Any) -> str:
