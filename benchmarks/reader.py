@@ -361,7 +361,7 @@ def main() -> None:
     card = f"benchmarks/reader.py: {len(train)} questions, {steps} steps"
     if args.kept_rank:
         keep_rank(scorer, args.kept_rank)
-    write_reader(scorer, args.out, base, card, torch.int8 if args.kept_rank else torch.float16)
+    write_reader(scorer, args.out, base, card, torch.int8 if args.kept_rank else torch.bfloat16)
     reader = Reader(scorer, engine.tokenizer, compute)
     figures = {name: validation(each, reader) for name, each in checks.items()}
     print(json.dumps(figures, indent=1))

@@ -4,6 +4,9 @@ else was trained beside it: the form of the adapters that the package carries.
     NAME.lora_a [R, in], NAME.lora_b [out, R]     of each adapted matrix (`model/lora.py`): floats,
                                                   or int8 with a float32 scale for each rank,
     NAME.lora_a_scale [R, 1], .lora_b_scale [1, R]    which makes a package of them small
+    high.NAME, low.NAME [..., out]                numbers of 16 bits (bfloat16) in two parts, uint8:
+                                                  all high bytes stand before the low ones, so a
+                                                  zip archive packs them by a fifth better
     other tensors                                 by the names of their module
     metadata                                      version, card (how it was made), scale (alpha / R)
                                                   and base (`encoder_hashes`)
@@ -26,6 +29,7 @@ from groundup.weights.hf import save_tensors
 
 VERSION = "1"
 _SCALE, _LEVELS = "_scale", 127
+_HIGH, _LOW = "high.", "low."
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,9 @@ def read_lora(file: Path) -> LoRAFile:
         with safe_open(file, framework="pt") as opened:
             facts = dict(opened.metadata() or {})
             stored = list(opened.keys())
-            tensors = _unquantised({name: opened.get_tensor(name) for name in stored})
-    except (OSError, SafetensorError, RuntimeError) as error:  # the last: a scale's shape
+            tensors = _unquantised(_joined({name: opened.get_tensor(name) for name in stored}))
+    except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+        # The last two: a part that is missing or has another shape, as a scale may have.
         raise FormatError(file, "tensors", f"can't be read ({str(error)[:120]})") from error
     if facts.get("version") != VERSION:
         raise FormatError(file, "version", f"is {facts.get('version')!r}; {VERSION} is read")
@@ -52,6 +57,21 @@ def read_lora(file: Path) -> LoRAFile:
         return LoRAFile(tensors, json.loads(facts["base"]), float(facts["scale"]))
     except (KeyError, ValueError) as error:
         raise FormatError(file, "metadata", "has no base and scale of an adapter") from error
+
+
+def _joined(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Put bytes together to bfloat16. Raises KeyError, RuntimeError."""
+    tensors = dict(stored)
+    for name in [each.removeprefix(_HIGH) for each in stored if each.startswith(_HIGH)]:
+        parts = [tensors.pop(_LOW + name), tensors.pop(_HIGH + name)]
+        tensors[name] = torch.stack(parts, -1).view(torch.bfloat16).squeeze(-1)
+    return tensors
+
+
+def _parted(name: str, matrix: Tensor) -> dict[str, Tensor]:
+    """Low and high bytes of bfloat16, whose order in memory is this one (little endian)."""
+    low, high = matrix.bfloat16().unsqueeze(-1).view(torch.uint8).unbind(-1)
+    return {_HIGH + name: high, _LOW + name: low}
 
 
 def _unquantised(stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -109,8 +129,8 @@ def write_lora_file(
     dtype: torch.dtype = torch.float32,
 ) -> None:
     """Write the adapters of a module and its tensors outside the encoder, atomically; `base`:
-    `encoder_hashes` before it was adapted, `dtype`: of the numbers in the file; int8: of the
-    adapters, the rest stays as it is. Raises DiskError.
+    `encoder_hashes` before it was adapted, `dtype`: of the numbers in the file; int8, bfloat16: of
+    the adapters, the rest stays as it is. Raises DiskError.
     """
     adapters = lora_weights(module)
     tensors = {
@@ -118,12 +138,14 @@ def write_lora_file(
         for name, each in module.named_parameters()
         if not name.startswith("transformer.")
     }
-    if dtype != torch.int8:
+    if dtype not in (torch.int8, torch.bfloat16):
         tensors = {name: each.to(dtype) for name, each in tensors.items()}
     for name, each in adapters.items():
         for part, matrix, rank_dim in (("lora_a", each.a, 0), ("lora_b", each.b, 1)):
             if dtype == torch.int8:
                 tensors |= _quantised(f"{name}.{part}", matrix.detach(), rank_dim)
+            elif dtype == torch.bfloat16:
+                tensors |= _parted(f"{name}.{part}", matrix.detach())
             else:
                 tensors[f"{name}.{part}"] = matrix.to(dtype)
     scale = next(iter(adapters.values())).scale
