@@ -117,10 +117,16 @@ WriteServed = Callable[[Path], str]
 
 
 def write_app(
-    model: str | Path, out: Path, *, form: str = "", progress: Progress | None = None
+    model: str | Path,
+    out: Path,
+    *,
+    form: str = "",
+    with_model: bool = False,
+    progress: Progress | None = None,
 ) -> ModelApp:
     """Write a folder that runs a model, or the assistant of a build or an index, without Python: of
     `form` "page" or "program", by default a page where a language model fits into one.
+    `with_model`: an assistant with its build's model, which writes answers of its own.
 
     The program is started once for a check. Raises ModelError (an encoder, or what a page can't
     run), ConfigError, FormatError and DiskError.
@@ -130,7 +136,7 @@ def write_app(
         raise ConfigError(f"`form` {form!r} is not known.", fix=f"Forms: {', '.join(FORMS)}.")
     if form == PROGRAM:
         require_linux()
-    assistant = assistant_parts(Path(model))
+    assistant = assistant_parts(Path(model), with_model=with_model)
     if assistant is not None:
         return _write_assistant(assistant, out, form, progress)
     opened = open_model(model, select_compute("cpu"), progress=progress)
@@ -175,6 +181,9 @@ def _write_assistant(parts: AssistantParts, out: Path, form: str, progress: Prog
     said = ", ".join(f"{what} {size / 1e6:,.1f} MB" for what, size in sizes.items())
     total = sum(sizes.values())
     progress.say(f"{parts.name}: {said}; about {total / 1e6:,.0f} MB together.")
+    if parts.left_out_bytes:
+        size = f"{parts.left_out_bytes / 1e6:,.1f} MB"
+        progress.say(f"Left out: the model that can write ({size}; --with-model: carried, too).")
     opened, parameters = None, 0
     if parts.model is not None:
         opened = open_model(parts.model, select_compute("cpu"), progress=progress)

@@ -3,7 +3,7 @@
     FOLDER/assistant/build.json, recipe.toml    of a build: its stages here, and its fixed texts
     FOLDER/assistant/INDEX/                     each index with its documents (retrieve.carried)
     FOLDER/assistant/ACTIONS/                   actions.toml and world.sql
-    FOLDER/assistant/CHAT/                      the build's model, which writes where it is asked to
+    FOLDER/assistant/CHAT/                      the build's model, if it was asked for
     FOLDER/cache/models/NAME/                   the encoders of these indexes, if they have vectors
     FOLDER/encoders/NAME/                       one that was not pulled but is a folder
 
@@ -32,7 +32,7 @@ from groundup.retrieve.index_folders import index_folders
 from groundup.retrieve.second_reader import read_second
 from groundup.retrieve.updated_vectors import is_here
 from groundup.retrieve.vectors import base_encoder
-from groundup.retrieve.vectors_info import read_vectors_info
+from groundup.retrieve.vectors_info import encoder_alone, read_vectors_info
 from groundup.runs import RECIPE_FILE, BuildResults, read_build
 from groundup.serve.index_entries import example_questions
 from groundup.serve.indexes import SUFFIX
@@ -54,13 +54,16 @@ class AssistantParts:
     source: Path
     """The build, or an index."""
     name: str
+    is_index: bool
     indexes: tuple[Path, ...]
     documents: int
     """Files of documents that are copied."""
     encoders: tuple[str, ...]
     """Names or paths, of all indexes."""
     model: Path | None
-    """Of a build, the folder of its model."""
+    """Of a build, the folder of its model, if that is carried."""
+    left_out_bytes: int
+    """Of its model, if that is not."""
     actions: Path | None
 
     def sizes(self) -> dict[str, int]:
@@ -74,30 +77,48 @@ class AssistantParts:
             names = ", ".join(Path(each).name for each in self.encoders)
             found[f"encoders ({names})"] = sum(map(stored_bytes, map(_place, self.encoders)))
         if self.model is not None:
-            files = [file for file in self.model.iterdir() if file.is_file()]
-            found["the model that can write"] = sum(map(stored_bytes, files))
+            found["the model that can write"] = _model_bytes(self.model)
         return found
 
 
-def assistant_parts(path: Path) -> AssistantParts | None:
-    """Return the parts of a build with an index, or of an index; None: it is neither.
+def assistant_parts(path: Path, *, with_model: bool = False) -> AssistantParts | None:
+    """Return the parts of a build with an index, or of an index; None: it is neither. A build's
+    model is one of them where it is asked for, or where its indexes have no encoder, over which an
+    assistant is served otherwise.
 
-    Raises ConfigError (documents changed since, an encoder that is not here), ModelError (a build
-    without a model), FormatError.
+    Raises ConfigError (documents changed since, an encoder that is not here), ModelError (a model
+    is needed, and there is none), FormatError.
     """
-    indexes, model, actions = tuple(index_folders(path)), None, None
-    if (path / INDEX_FILE).is_file():
+    is_index, indexes = (path / INDEX_FILE).is_file(), tuple(index_folders(path))
+    if is_index:
         indexes = (path,)
-    elif not indexes:
+    if not indexes:
         return None
-    else:
-        model = find_model(path)
+    encoders = dict.fromkeys(name for folder in indexes for name in _encoders_of(folder))
+    model, left_out_bytes, actions = None, 0, None
+    if not is_index:
+        if not encoder_alone(path):
+            model = find_model(path)
+            if encoders and not with_model:
+                left_out_bytes = _model_bytes(model)
+                model = None
         stages = [path / stage for stage in read_build(path).of_kind(ACTIONS)]
         actions = next(filter(Path.is_dir, stages), None)
-    documents = sum(len(carried_files(folder)) for folder in indexes)
-    encoders = dict.fromkeys(name for folder in indexes for name in _encoders_of(folder))
-    name = path.resolve().name.removesuffix(SUFFIX)
-    return AssistantParts(path, name, indexes, documents, tuple(encoders), model, actions)
+    return AssistantParts(
+        source=path,
+        name=path.resolve().name.removesuffix(SUFFIX),
+        is_index=is_index,
+        indexes=indexes,
+        documents=sum(len(carried_files(folder)) for folder in indexes),
+        encoders=tuple(encoders),
+        model=model,
+        left_out_bytes=left_out_bytes,
+        actions=actions,
+    )
+
+
+def _model_bytes(folder: Path) -> int:
+    return sum(stored_bytes(file) for file in folder.iterdir() if file.is_file())
 
 
 def _encoders_of(index: Path) -> list[str]:
@@ -127,11 +148,11 @@ def _place(encoder: str) -> Path:
 
 
 def carry(parts: AssistantParts, folder: Path, opened: OpenModel | None, progress: Progress) -> str:
-    """Write the parts into the folder of an app, with the build's model where it has one; return the
-    name of what is served there. Raises FormatError, DiskError, ConfigError.
+    """Write the parts into the folder of an app, with the build's model, `opened`, if that is carried;
+    return the name of what is served there. Raises FormatError, DiskError, ConfigError.
     """
     place = folder / PLACE
-    if opened is None:
+    if parts.is_index:
         carry_index(parts.source, place)
         copies = [place]
     else:
@@ -152,7 +173,7 @@ def carry(parts: AssistantParts, folder: Path, opened: OpenModel | None, progres
     return PLACE
 
 
-def _carry_build(parts: AssistantParts, place: Path, opened: OpenModel) -> None:
+def _carry_build(parts: AssistantParts, place: Path, opened: OpenModel | None) -> None:
     build, kinds = read_build(parts.source), dict[str, str]()
     place.mkdir()
     for index in parts.indexes:
@@ -162,9 +183,10 @@ def _carry_build(parts: AssistantParts, place: Path, opened: OpenModel) -> None:
         with disk_errors(place):
             shutil.copytree(parts.actions, place / parts.actions.name)
         kinds[parts.actions.name] = ACTIONS
-    assert parts.model is not None
-    HF.write(opened, place / parts.model.name, ExportOptions(HF.default_quantization))
-    kinds[parts.model.name] = build.kinds[parts.model.name]
+    if parts.model is not None:
+        assert opened is not None
+        HF.write(opened, place / parts.model.name, ExportOptions(HF.default_quantization))
+        kinds[parts.model.name] = build.kinds[parts.model.name]
     texts = texts_of_build(parts.source)
     if not texts.questions:
         texts = replace(texts, questions=tuple(example_questions(parts.source)))

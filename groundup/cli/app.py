@@ -25,6 +25,10 @@ def command(
             "default: a page where the model fits into one.",
         ),
     ] = "",
+    with_model: Annotated[
+        bool,
+        Option("--with-model", help="Of a build with documents: carry its model that writes, too."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a finished model or assistant as a folder for someone who has no Python: it runs
@@ -37,7 +41,8 @@ def command(
     same kind of processor.
 
     A build with an index of documents, or an index, becomes such a program, too: its assistant,
-    with the documents, their index, the actions, and the encoders that the index was made with. How
+    with the documents, their index, the actions, and the encoders that the index was made with. It
+    answers in quotations, which need no model that writes; --with-model carries that, too. How
     large each part is, is said first.
 
     Examples:
@@ -49,7 +54,8 @@ def command(
     """
     from groundup.bundle.app import PAGE, write_app
 
-    made = write_app(model, out, form=form, progress=console_progress())
+    progress = console_progress()
+    made = write_app(model, out, form=form, with_model=with_model, progress=progress)
     has = f"{made.about.parameters:,} parameters"
     if made.about.documents:
         has = f"{made.about.documents} documents, which whoever has the folder can read"

@@ -32,10 +32,10 @@ from groundup.cli.serve_options import (
     chosen_precision,
     header_name,
     indexes_of_builds,
+    models_of,
     name_and_path,
     open_desks,
     open_kept,
-    others_of_build,
     script_tags,
     without_indexes,
 )
@@ -351,8 +351,7 @@ def registry_of(
     FormatError, NetworkError.
     """
     from groundup.files import cache_folder
-    from groundup.serve.model_registry import ModelRegistry, chat_name
-    from groundup.weights.find import find_model
+    from groundup.serve.model_registry import ModelRegistry
 
     assistants = assistants or {}
     if folder is not None and not folder.is_dir():
@@ -363,10 +362,7 @@ def registry_of(
         folder = cache_folder("models")
     named: dict[str, Path] = {}
     for name, path in map(name_and_path, models):
-        own = chat_name(name) if name in assistants else name
-        served = find_model(path, progress=progress, hashes=False)
-        _add(named, {own: served})
-        _add(named, others_of_build(name, path, served))
+        _add(named, models_of(name, path, progress, is_assistant=name in assistants))
     bases = {name: _base_of(path, named) for name, path in map(name_and_path, adapters)}
     for name, path in map(name_and_path, adapters):
         _add(named, {name: Path(path)})

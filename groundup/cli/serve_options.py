@@ -223,7 +223,25 @@ def assistants_of(models: Sequence[str], indexes: Sequence[str]) -> dict[str, st
     return found
 
 
-def others_of_build(name: str, path: str, served: Path) -> dict[str, Path]:
+def models_of(name: str, path: str, progress: Progress, *, is_assistant: bool) -> dict[str, Path]:
+    """What is served of NAME=PATH: a model; of a build its chat model or the like, as NAME:chat
+    where NAME is its assistant, or as NAME:encoder that of its index where it has no model that
+    writes; and its other models. Raises ModelError, FormatError, NetworkError.
+    """
+    from groundup.retrieve.vectors_info import encoder_alone
+    from groundup.serve.model_registry import ENCODER, base_name
+    from groundup.weights.find import find_model
+
+    encoder, own = "", name
+    if is_assistant:
+        encoder, own = encoder_alone(Path(path)), base_name(name)
+    if encoder:
+        own = base_name(name, ENCODER)
+    served = find_model(encoder or path, progress=progress, hashes=False)
+    return {own: served, **_others_of_build(name, path, served)}
+
+
+def _others_of_build(name: str, path: str, served: Path) -> dict[str, Path]:
     """The models of a build beside the one that is served as NAME: its classifiers as NAME-STAGE,
     the one that it trained itself as NAME:own, the public one that it began with as NAME:original;
     {} for anything else. Raises FormatError.

@@ -10,8 +10,10 @@ from pathlib import Path
 from groundup.errors import FormatError
 from groundup.files import read_json, write_json
 from groundup.retrieve.index import VECTORS_FILE, VECTORS_FOLDER, Index
+from groundup.retrieve.index_folders import index_folders
 from groundup.retrieve.known_stores import FILES, open_store
 from groundup.retrieve.vector_store import VectorStore
+from groundup.runs import read_stage_kinds
 
 NO_VECTORS = "none"
 """The name that asks for no vectors."""
@@ -58,6 +60,16 @@ def read_vectors_info(folder: Path) -> VectorIndexInfo | None:
         "are not a name, a vector and a name",
         fix=f"Delete {file.parent} to make new vectors.",
     )
+
+
+def encoder_alone(build: Path) -> str:
+    """Return the encoder of the first index with vectors of a build that makes no model that
+    writes; "": there is none, or it makes one. Raises FormatError.
+    """
+    if not {"chat", "pretrain"}.isdisjoint(read_stage_kinds(build).values()):
+        return ""
+    found = filter(None, map(read_vectors_info, index_folders(build)))
+    return next((each.model for each in found), "")
 
 
 def lacking_vectors(index: Index) -> int:

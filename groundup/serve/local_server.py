@@ -38,7 +38,7 @@ from groundup.retrieve.index_folders import index_folders
 from groundup.serve import assistants
 from groundup.serve.indexes import ServedIndexes
 from groundup.serve.loaded_models import LoadedModels
-from groundup.serve.model_registry import ModelRegistry, chat_name
+from groundup.serve.model_registry import ModelRegistry, base_name
 from groundup.serve.requests import (
     FOREVER_S,
     Embeddings,
@@ -107,7 +107,7 @@ class LocalServer:
         settings, self.path, self.limits = BatchSettings(), path, Limits()
         registry = ModelRegistry({NAME: path}, tools=options.tools)
         if index is not None:
-            named = {chat_name(NAME): path}
+            named = {base_name(NAME): path}
             registry = ModelRegistry(named, tools=options.tools, assistants={NAME: NAME})
         worker, precision = Worker(TOGETHER), None
         if options.precision is not None:

@@ -85,12 +85,12 @@ class ModelInfo:
     @property
     def capabilities(self) -> tuple[str, ...]:
         """The requests that it can serve."""
+        if self.is_assistant:
+            return ("completion",)
         if self.kind == "classifier":
             return ("classification",)
         if self.kind == "encoder":
             return ("embedding",)
-        if self.is_assistant:
-            return ("completion",)
         if self.tools in ("template", "general"):
             return ("completion", "embedding", "tools")
         return ("completion", "embedding")
@@ -214,7 +214,7 @@ def determinism_note(precision: "PrecisionChoice", *, reproducible: bool) -> str
 
 NAMES_FILE = "names.json"
 MAX_NAMES = 256
-LATEST, CHAT = "latest", "chat"
+LATEST, CHAT, ENCODER = "latest", "chat", "encoder"
 _FIX = "Correct it, or delete it; the names that clients made are then lost."
 
 
@@ -261,13 +261,9 @@ def full_name(name: str) -> str:
     return f"{safe_name(first)}:{safe_name(tag)}"
 
 
-def chat_name(name: str) -> str:
-    """Return the name of the model of an assistant, without its documents.
-
-    >>> chat_name("bank")
-    'bank:chat'
-    """
-    return f"{full_name(name).partition(':')[0]}:{CHAT}"
+def base_name(assistant: str, tag: str = CHAT) -> str:
+    """Return what an assistant's model is called ("bank:chat"), or its encoder without one."""
+    return f"{full_name(assistant).partition(':')[0]}:{tag}"
 
 
 class ModelRegistry:
@@ -285,7 +281,7 @@ class ModelRegistry:
         assistants: Mapping[str, str] | None = None,
     ) -> None:
         """`models`: name -> path; `bases`: name of an adapter -> its base; `tools`: which models
-        get tools; `assistants`: name -> index, each over the model `chat_name(name)`.
+        get tools; `assistants`: name -> index, each over a model called by `base_name`.
 
         Raises ModelError or FormatError for an unusable model, ConfigError for an invalid name.
         """
@@ -295,7 +291,7 @@ class ModelRegistry:
             for name, path in models.items()
         }
         self._assistants = {
-            full_name(name): ModelAlias(full_name(name), chat_name(name), assistant=index)
+            full_name(name): ModelAlias(full_name(name), self._base_of(name), assistant=index)
             for name, index in (assistants or {}).items()
         }
         self._aliases: dict[str, ModelAlias] = {}
@@ -350,11 +346,17 @@ class ModelRegistry:
             over = {each.base: name for name, each in self._assistants.items()}
             for base, info in self._info.items():
                 for name in filter(None, (over.get(base), base)):
-                    if info.use != "chat" or name in self._hidden:
-                        continue
-                    if self.shows(self._own(name)):
+                    own = self._own(name)
+                    chats = info.use == "chat" or (own.assistant and info.kind == "encoder")
+                    if chats and name not in self._hidden and self.shows(own):
                         return self.find(name)
             return None
+
+    def _base_of(self, assistant: str) -> str:
+        found = base_name(assistant, ENCODER)
+        if found in self._info:
+            return found
+        return base_name(assistant)
 
     def _own(self, name: str) -> ModelAlias:
         """Return what a name stands for that no client made."""

@@ -10,14 +10,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from starlette.testclient import TestClient
 from tiny_encoder import save_encoder
 
 import groundup
 from groundup.bundle.assistant import assistant_parts, carry
 from groundup.cli.main import run
+from groundup.cli.serve import ServerOptions, indexes_of, registry_of, server_of
+from groundup.cli.serve_options import assistants_of, indexes_of_builds
 from groundup.data.reading.source_files import Source
 from groundup.device import Compute
 from groundup.errors import ConfigError
+from groundup.http.limits import Limits
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.progress import Silent
@@ -25,6 +29,7 @@ from groundup.retrieve.rankings import vectors_for
 from groundup.retrieve.update import update_index
 from groundup.retrieve.vectors import embed_with, make_vectors
 from groundup.runs import BuildResults, provenance
+from groundup.serve.app.application import app_of
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.model_io import open_model, save_model
 from groundup.weights.verify import verify_path
@@ -63,9 +68,9 @@ def build(tmp_path: Path) -> Path:
     return folder
 
 
-def carried_from(source: Path, tmp_path: Path) -> Path:
+def carried_from(source: Path, tmp_path: Path, *, with_model: bool = False) -> Path:
     """What an app has of it, at another place; all that it was made of is gone."""
-    parts = assistant_parts(source)
+    parts = assistant_parts(source, with_model=with_model)
     assert parts is not None and parts.documents == 12
     opened = parts.model and open_model(parts.model, CPU)
     (tmp_path / "made").mkdir()
@@ -92,6 +97,47 @@ def test_the_assistant_answers_elsewhere_from_the_documents_beside_it(
     assert verify_path(place).manifests == 2
 
 
+def add_vectors(index: Path, encoder: Path) -> None:
+    embed = embed_with(str(encoder), CPU, Silent())
+    make_vectors(index, embed, str(encoder), progress=Silent())
+
+
+@pytest.mark.parametrize("with_model", [False, True])
+def test_the_model_that_writes_is_carried_where_it_is_asked_for(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_model: bool
+) -> None:
+    encoder = save_encoder(tmp_path / "my-encoder")
+    add_vectors(build / "index", encoder)
+    parts = assistant_parts(build, with_model=with_model)
+    assert parts is not None and not parts.is_index
+    assert (parts.model is not None, parts.left_out_bytes == 0) == (with_model, with_model)
+    assert ("the model that can write" in parts.sizes()) is with_model
+    place = carried_from(build, tmp_path, with_model=with_model)
+    assert (place / "chat").exists() is with_model
+    shutil.rmtree(encoder)
+    monkeypatch.chdir(place.parent)
+    given = [f"clinic={place.name}"]
+    indexes = indexes_of_builds(given)
+    assistants = assistants_of(given, indexes)
+    registry = registry_of(given, None, Silent(), assistants=assistants)
+    uses = {"clinic:latest": "assistant", "clinic:encoder": "encoder"}
+    if with_model:
+        uses = {"clinic:latest": "assistant", "clinic:chat": "base"}
+    assert {each.name: registry.info(each).use for each in registry.aliases()} == uses
+    server = server_of(registry, ServerOptions(device="cpu"), Limits(), indexes_of(indexes))
+    body = {"model": "clinic", "messages": [{"role": "user", "content": QUESTION}]}
+    with TestClient(app_of(server), base_url="http://127.0.0.1") as client:
+        answer = client.post("/v1/chat/completions", json=body).json()
+        assert "choices" in answer, answer
+        assert "£690" in answer["choices"][0]["message"]["content"]
+        assert client.get("/api/tags").json()["models"]
+        asked = client.post("/groundup/ask", json={"question": QUESTION, "model": "clinic"})
+        assert asked.status_code == 400 and "no chat model" in asked.text
+    if not with_model:
+        default = registry.default()
+        assert default is not None and default.name == "clinic:latest"
+
+
 def test_nothing_of_the_first_machine_is_in_its_records(build: Path, tmp_path: Path) -> None:
     place = carried_from(build, tmp_path)
     for file in (file for file in place.rglob("*") if file.is_file()):
@@ -104,8 +150,7 @@ def test_an_encoder_that_is_a_folder_is_carried_and_found(
     build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = save_encoder(tmp_path / "my-encoder")
-    embed = embed_with(str(encoder), CPU, Silent())
-    make_vectors(build / "index", embed, str(encoder), progress=Silent())
+    add_vectors(build / "index", encoder)
     place = carried_from(build / "index", tmp_path)
     shutil.rmtree(encoder)
     monkeypatch.chdir(place.parent)
@@ -117,10 +162,7 @@ def test_an_encoder_that_is_a_folder_is_carried_and_found(
 def test_an_encoder_that_is_not_here_is_named_with_its_command(
     build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoder = save_encoder(tmp_path / "my-encoder")
-    make_vectors(
-        build / "index", embed_with(str(encoder), CPU, Silent()), str(encoder), progress=Silent()
-    )
+    add_vectors(build / "index", save_encoder(tmp_path / "my-encoder"))
     about = json.loads((build / "index" / "vectors" / "vectors.json").read_text())
     about["model"] = "all-mpnet-base-v2"
     (build / "index" / "vectors" / "vectors.json").write_text(json.dumps(about))
