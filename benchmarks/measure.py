@@ -23,7 +23,7 @@ import torch
 from groundup.runs import package_version
 
 # Units of costs, in seconds or as they are measured; every other unit is work a second.
-COSTS = {"s": 1, "ms": 1000, "MB": 1}
+COSTS = {"s": 1, "ms": 1000, "MB": 1, "kB": 1, "nats": 1, "share": 1}
 # Slowest round over fastest: above this, something else ran on the machine.
 NOISY = 1.3
 PEERS = ("torch", "transformers", "tokenizers", "tiktoken", "xllamacpp")

@@ -40,6 +40,7 @@ def open_model(
     *,
     prefer: Literal["chat", "classifier", "pretrain"] = "chat",
     speculate: bool = False,
+    kv_cache_dtype: Literal["auto", "int8"] = "auto",
     progress: Progress | None = None,
 ) -> "Model":
     """Open a model: a name that `groundup pull` knows, a run or Hugging Face folder, a .gguf file,
@@ -49,13 +50,15 @@ def open_model(
     `stream` and `chat` write in int8 where this processor has bf16, numba is installed and the
     model's folder keeps packed weights; all else, `score`, `embed` and `save`, is in float32, for
     which the model is opened a second time when it is first asked for. `speculate`: answers that
-    repeat their prompt come faster, by draft tokens from it (engine/prompt_lookup.py). Raises
-    ConfigError, ModelError, FormatError, NetworkError.
+    repeat their prompt come faster, by draft tokens from it (engine/prompt_lookup.py).
+    `kv_cache_dtype`: int8 keeps keys and values of what is written in int8 in half the memory.
+    Raises ConfigError, ModelError, FormatError, NetworkError.
 
     >>> model = groundup.open_model("runs/mine")
     >>> model.tokenizer.decode(model.tokenizer.encode("to be"))
     'to be'
     """
+    from groundup.engine.kv_cache import with_kv_cache
     from groundup.engine.prompt_lookup import DRAFT_TOKENS
     from groundup.weights.find import find_model
 
@@ -69,6 +72,7 @@ def open_model(
                 path = find_model(path_or_name, prefer=prefer, progress=progress, hashes=False)
                 begun = _without_torch(path, device, precision, draft_tokens, progress)
     if begun is not None:
+        begun.engine = with_kv_cache(begun.engine, kv_cache_dtype, progress)
         return begun
     from groundup.device import select_compute
     from groundup.engine.engine import Engine
@@ -78,12 +82,12 @@ def open_model(
     compute = select_compute(device)
     path = find_model(path_or_name, prefer=prefer, progress=progress, hashes=False)
     if choice:
-        return Model(
-            Engine(*open_in(choice, path, compute, progress=progress), draft_tokens=draft_tokens)
-        )
-    opened, used = open_to_write(path, compute, progress=progress)
+        opened, used = open_in(choice, path, compute, progress=progress)
+    else:
+        opened, used = open_to_write(path, compute, progress=progress)
     writer = Engine(opened, used, draft_tokens=draft_tokens)
-    if used == compute:
+    writer = with_kv_cache(writer, kv_cache_dtype, progress)
+    if choice or used == compute:
         return Model(writer)
     return Model(writer, exact=lambda: Engine(*open_in("float32", path, compute)))
 

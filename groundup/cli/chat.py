@@ -10,6 +10,7 @@ import contextlib
 import sys
 import uuid
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -84,8 +85,8 @@ def command(
     given = sampling.given()
     sampling_of(given)  # refused before the model is opened
     if index_folders(Path(model)):
-        plain = (sampling, system, opening.precision, opening.speculate)
-        if plain != (SamplingOptions(), "", None, False):
+        plain = (sampling, system, replace(opening, device="auto"))
+        if plain != (SamplingOptions(), "", OpeningOptions()):
             what = f"{model} is an assistant: it answers from documents, not as these options say."
             raise ConfigError(what, fix=f"They are for its chat model: groundup chat {model}/chat")
         progress = console.console_progress()

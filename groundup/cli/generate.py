@@ -15,6 +15,7 @@ from groundup.cli.fields import grouped
 from groundup.cli.options import (
     DeviceOption,
     JsonOption,
+    KVCacheOption,
     ModelArgument,
     OutputOptions,
     PrecisionOption,
@@ -79,6 +80,7 @@ class OpeningOptions:
     device: DeviceOption = "auto"
     precision: PrecisionOption = None
     speculate: SpeculateOption = False
+    kv_cache_dtype: KVCacheOption = "auto"
 
 
 @grouped()

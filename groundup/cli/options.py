@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer import Argument, Option
@@ -96,6 +96,13 @@ SpeculateOption = Annotated[
     Option(
         "--speculate",
         help="Draft tokens from the prompt, verified: faster where an answer repeats it, same text.",
+    ),
+]
+KVCacheOption = Annotated[
+    Literal["auto", "int8"],
+    Option(
+        "--kv-cache-dtype",
+        help="Keys and values of earlier tokens: as the precision has them, or int8 (twice the context in the same memory; with weights in int8).",
     ),
 ]
 TextColumnOption = Annotated[

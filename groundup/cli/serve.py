@@ -19,6 +19,7 @@ from groundup.cli.options import (
     ActionOptions,
     DeviceOption,
     JsonOption,
+    KVCacheOption,
     PortOption,
     PrecisionOption,
     SpeculateOption,
@@ -83,6 +84,7 @@ class ServerOptions:
     device: DeviceOption = "auto"
     precision: PrecisionOption = None
     speculate: SpeculateOption = False
+    kv_cache_dtype: KVCacheOption = "auto"
     tools: Annotated[
         Literal["forced", "any", "template", "off"],
         Option(
@@ -431,7 +433,9 @@ def server_of(
     from groundup.serve.server import ModelServer
     from groundup.serve.worker import Worker
 
-    settings = BatchSettings(reproducible=options.reproducible)
+    settings = BatchSettings(
+        reproducible=options.reproducible, kv_cache_dtype=options.kv_cache_dtype
+    )
     if options.reproducible:  # prompts are computed page by page, so their pages are larger
         settings = replace(settings, page_tokens=64)
     if options.speculate:
@@ -457,6 +461,9 @@ def server_of(
         settings=settings,
         device=options.device,
     )
+    if options.kv_cache_dtype != "auto":
+        for alias in registry.aliases():
+            loaded.require_kv_cache(registry.info(alias))
     if not any(map(loaded.is_by_step, registry.paths())):
         _ = loaded.compute  # refused, and measured, before the server listens
     return ModelServer(registry, loaded, worker, limits, Metrics(), indexes)

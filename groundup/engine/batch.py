@@ -25,11 +25,11 @@ from groundup.engine.output_processor import OutputProcessor
 from groundup.engine.pages import Pages, pages_within
 from groundup.engine.prompt_lookup import PromptLookup
 from groundup.engine.request import Request
-from groundup.engine.runner import Runner, StepRunner
+from groundup.engine.runner import ArrayPages, Runner, StepRunner
 from groundup.engine.sampling import Sampling
 from groundup.engine.scheduler import ScheduledRequest, Scheduler
 from groundup.errors import ConfigError, GroundupError
-from groundup.kernels.step_shape import cache_numbers
+from groundup.kernels.step_shape import CacheKind, cache_numbers
 from groundup.model.config import ModelConfig
 from groundup.model.token_span import page_bytes
 from groundup.tokenizer.fast import Tokenizer
@@ -59,7 +59,15 @@ class BatchSettings:
     request then costs as much as EXACT_ROWS.
     """
 
+    kv_cache_dtype: CacheKind = "auto"
+    """Of keys and values: int8 where the compiled step alone writes (`with_kv_cache`)."""
+
     def __post_init__(self) -> None:
+        if self.reproducible and self.kv_cache_dtype != "auto":
+            raise ConfigError(
+                "`reproducible` and `kv_cache_dtype` int8 can't be combined: reproducible answers are "
+                "computed by torch."
+            )
         if self.reproducible and self.draft_tokens:
             raise ConfigError(
                 "`reproducible` and draft tokens (`speculate`) can't be combined: a pass with draft "
@@ -79,6 +87,8 @@ class BatchEngine:
         from groundup.engine.model_runner import ModelRunner
 
         settings = settings or BatchSettings()
+        if settings.kv_cache_dtype != "auto":
+            raise ConfigError("Keys and values in int8 are for the compiled step in int8 alone.")
         if settings.reproducible and model.config.num_experts:
             raise ConfigError(
                 "A model with experts can't be reproducible: the rows of an expert depend on all "
@@ -111,9 +121,10 @@ class BatchEngine:
 
         def runner(num_pages: int) -> Runner:
             size = settings.page_tokens
-            return StepRunner(step, config, thread_counts, num_pages=num_pages, page_tokens=size)
+            store = ArrayPages(config, num_pages, size, numbers)
+            return StepRunner(step, config, thread_counts, store)
 
-        numbers = np.dtype(cache_numbers(step.described.kind))
+        numbers = np.dtype(cache_numbers(step.described.kind, settings.kv_cache_dtype))
         made._begin(config, tokenizer, settings, numbers, runner)
         return made
 

@@ -13,9 +13,8 @@ import numpy as np
 
 from groundup.engine.next_token import as_array
 from groundup.engine.scheduler import ScheduledChunk, ScheduledRequest
-from groundup.kernels.step_shape import cache_numbers
 from groundup.model.config import ModelConfig
-from groundup.model.token_span import TokenSpan
+from groundup.model.token_span import TokenSpan, stored_width
 from groundup.threads import ThreadTuner, set_thread_count, thread_count
 
 if TYPE_CHECKING:
@@ -122,11 +121,11 @@ class Runner:
         return logits[0] if len(logits) == 1 else np.concatenate(logits)
 
 
-def small_pages(shape: tuple[int, ...], numbers: type) -> np.ndarray:
+def small_pages(shape: tuple[int, ...], numbers: np.dtype) -> np.ndarray:
     """Zeros in memory that the system gives in its smallest pages. numpy asks for huge ones: the
     first token of a text would wait for 2 MB of every layer.
     """
-    size = math.prod(shape) * np.dtype(numbers).itemsize
+    size = math.prod(shape) * numbers.itemsize
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE)
     if hasattr(mmap, "MADV_NOHUGEPAGE"):  # Linux
         memory.madvise(mmap.MADV_NOHUGEPAGE)
@@ -139,10 +138,11 @@ class ArrayPages:
     """
 
     def __init__(
-        self, config: ModelConfig, num_pages: int, page_tokens: int, numbers: type
+        self, config: ModelConfig, num_pages: int, page_tokens: int, numbers: np.dtype
     ) -> None:
         self.page_tokens = page_tokens
-        size = (config.num_layers, num_pages * page_tokens, config.num_kv_heads, config.head_width)
+        tokens, width = num_pages * page_tokens, stored_width(config, numbers)
+        size = (config.num_layers, tokens, config.num_kv_heads, width)
         self.keys, self.values = small_pages(size, numbers), small_pages(size, numbers)
 
     def clear(self, pages: Sequence[int]) -> None:
@@ -160,14 +160,10 @@ class StepRunner(Runner):
         step: "ArrayStep",
         config: ModelConfig,
         thread_counts: tuple[int, ...],
-        *,
-        num_pages: int,
-        page_tokens: int,
+        store: ArrayPages,
     ) -> None:
         super().__init__(thread_counts)
-        self.step, self.vocab_size = step, config.vocab_size
-        numbers = cache_numbers(step.described.kind)
-        self.store = ArrayPages(config, num_pages, page_tokens, numbers)
+        self.step, self.vocab_size, self.store = step, config.vocab_size, store
 
     @property
     def decode_step(self) -> "ArrayStep":

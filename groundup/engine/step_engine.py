@@ -24,7 +24,7 @@ from groundup.engine.request import Constraint
 from groundup.engine.sampling import Sampling
 from groundup.errors import FormatError, ModelError
 from groundup.kernels.step_check import COMPILED_STEP, has_compiler, why_not
-from groundup.kernels.step_shape import is_packed_whole, unsupported_part
+from groundup.kernels.step_shape import CacheKind, is_packed_whole, unsupported_part
 from groundup.kernels.step_weights import StepModel
 from groundup.model.config import ModelConfig
 from groundup.operating_system import may_have_gpu, processor_line
@@ -74,10 +74,13 @@ def tuned_counts() -> tuple[int, ...]:
 class StepDecoder:
     """One text on the compiled step."""
 
-    def __init__(self, step: "ArrayStep", config: ModelConfig, capacity: int) -> None:
+    def __init__(
+        self, step: "ArrayStep", config: ModelConfig, capacity: int, kv_cache_dtype: CacheKind
+    ) -> None:
         from groundup.kernels.array_step import ArrayCache
 
-        self.step, self.cache = step, ArrayCache(step.described, config, capacity)
+        self.step = step
+        self.cache = ArrayCache(step.described, config, capacity, kv_cache_dtype)
         self.tuner = ThreadTuner(tuned_counts(), thread_count())
 
     @property
@@ -112,9 +115,11 @@ class StepEngine(Engine):
         whole: Whole,
         *,
         draft_tokens: int = 0,
+        kv_cache_dtype: CacheKind = "auto",
     ) -> None:
         self._path, self._config, self._tokenizer = path, config, tokenizer
         self.step, self._open_whole, self.draft_tokens = step, whole, draft_tokens
+        self.kv_cache_dtype = kv_cache_dtype
         self._opened_whole: tuple[OpenModel, Compute] | None = None
         self._lock = threading.Lock()
 
@@ -143,7 +148,9 @@ class StepEngine(Engine):
 
     @property
     def chats(self) -> bool:
-        return folder_texts(self.path).chats
+        if self.path.is_dir():
+            return folder_texts(self.path).chats
+        return super().chats
 
     @property
     def decodes_with(self) -> str:
@@ -166,7 +173,9 @@ class StepEngine(Engine):
         room = require_room(len(prompt_ids), self.config.context_tokens)
         limit = min(sampling.max_tokens, room)
         return answer_ids(
-            lambda: StepDecoder(self.step, self.config, len(prompt_ids) + limit),
+            lambda: StepDecoder(
+                self.step, self.config, len(prompt_ids) + limit, self.kv_cache_dtype
+            ),
             prompt_ids,
             limit,
             sampling,

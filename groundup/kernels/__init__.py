@@ -3,7 +3,7 @@ numba compiles (extra `fast`).
 
 In: a `LanguageModel` with weights in float32, bf16 or float16, or in 8 or 4 bits
 (model/quantised.py), or its arrays, and a cache of keys and values in the model's dtype, of 8 and 4
-bits in bf16. Out: logits. Begin with `readable_step.py`, the step in numpy and the test of
+bits in bf16 or int8. Out: logits. Begin with `readable_step.py`, the step in numpy and the test of
 `step.py`, which is the same compiled; `array_step.py` runs it on arrays without torch,
 `decode_step.py` for `generate_ids` and the `BatchEngine` on tensors. `step_check.py` decides
 whether this machine uses it, `probe.py` whether a torch model does.

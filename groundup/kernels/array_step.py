@@ -28,9 +28,10 @@ from groundup.kernels.step_memory import (
     shared_buffers,
     thread_buffers,
 )
-from groundup.kernels.step_shape import MAX_ROWS, StepShape, cache_numbers
+from groundup.kernels.step_shape import MAX_ROWS, CacheKind, StepShape, cache_numbers
 from groundup.kernels.step_weights import StepModel
 from groundup.model.config import ModelConfig
+from groundup.model.token_span import stored_width
 from groundup.threads import thread_count
 
 Array = np.ndarray
@@ -55,9 +56,17 @@ class StoredTokens(Protocol):
 class ArrayCache:
     """`model.cache.KVCache` of one text, without torch."""
 
-    def __init__(self, described: StepModel, config: ModelConfig, capacity: int) -> None:
-        shape = (config.num_layers, 1, config.num_kv_heads, capacity, config.head_width)
-        self.keys: Array = np.zeros(shape, cache_numbers(described.kind))
+    def __init__(
+        self,
+        described: StepModel,
+        config: ModelConfig,
+        capacity: int,
+        kv_cache_dtype: CacheKind = "auto",
+    ) -> None:
+        numbers = np.dtype(cache_numbers(described.kind, kv_cache_dtype))
+        width = stored_width(config, numbers)
+        shape = (config.num_layers, 1, config.num_kv_heads, capacity, width)
+        self.keys: Array = np.zeros(shape, numbers)
         self.values: Array = np.zeros_like(self.keys)
         self.capacity, self.length = capacity, 0
 
@@ -114,15 +123,16 @@ class ArrayStep:
     ) -> "_StepCall":
         """Its tokens lie one after the other, text after text and head after head."""
         shape, capacity, (_, _, texts, new, wanted) = self.described.shape, cache.capacity, of
+        width = cache.keys.shape[-1]
         slots = np.arange(capacity)[None] + np.arange(texts)[:, None] * shape.kv_heads * capacity
         step_cache = StepCache(
             keys=as_array(cache.keys).reshape(-1),
             values=as_array(cache.values).reshape(-1),
             slots=slots.repeat(new, axis=0),
             lengths=np.empty(texts * new, np.int64),
-            layer_stride=texts * shape.kv_heads * capacity * shape.head_width,
-            slot_stride=shape.head_width,
-            head_stride=capacity * shape.head_width,
+            layer_stride=texts * shape.kv_heads * capacity * width,
+            slot_stride=width,
+            head_stride=capacity * width,
         )
         return _StepCall(shape, step_cache, wanted, of)
 
@@ -150,7 +160,8 @@ class ArrayStep:
     ) -> "_StepCall":
         """Its tokens lie in pages; the slots are filled for each step."""
         shape, (_, _, rows, capacity, wanted) = self.described.shape, of
-        one_slot = shape.kv_heads * shape.head_width
+        width = store.keys.shape[-1]
+        one_slot = shape.kv_heads * width
         step_cache = StepCache(
             keys=as_array(store.keys).reshape(-1),
             values=as_array(store.values).reshape(-1),
@@ -158,7 +169,7 @@ class ArrayStep:
             lengths=np.empty(rows, np.int64),
             layer_stride=store.keys.shape[1] * one_slot,
             slot_stride=one_slot,
-            head_stride=shape.head_width,
+            head_stride=width,
         )
         return _StepCall(shape, step_cache, wanted, of)
 

@@ -6,7 +6,8 @@ Numbers of 16 bits are read as they lie in memory and become float32 in register
 or a mask, float16 by the processor's conversion. Sums are float32, over 8 or 16 lanes, then over columns that
 are left; their order depends on the processor and the number of columns alone.
 
-Arrays tell the kind of their numbers by numpy's dtype: float32; uint16 for bf16; int16 for float16.
+Arrays tell the kind of their numbers by numpy's dtype: float32; uint16 for bf16; int16 for float16;
+int8 of keys and values alone, whose scale in bf16 lies after the numbers of a head.
 """
 
 from typing import Any
@@ -20,6 +21,7 @@ from groundup.kernels.products import (
     BLOCK,
     FAR,
     FLOAT,
+    INT8,
     INT16,
     INT32,
     INT64,
@@ -30,9 +32,11 @@ from groundup.kernels.products import (
     constant,
     features,
     lane_sum,
+    lane_totals,
     lanes_of,
     load,
     multiply_add,
+    pair_sums,
     repeat_lanes,
     request,
     store,
@@ -47,7 +51,7 @@ HAS_512 = "avx512f" in features()
 LANES = 16 if HAS_512 else 8
 # Of a pair of bf16 numbers, the second's bits.
 HIGH = 0xFFFF0000
-ITEM_BYTES = {types.float32: 4, types.uint16: 2, types.int16: 2}
+ITEM_BYTES = {types.float32: 4, types.uint16: 2, types.int16: 2, types.int8: 1}
 
 
 def load_numbers(b: ir.IRBuilder, base: Value, offset: Value, lanes: int, kind: Any) -> Value:
@@ -56,6 +60,8 @@ def load_numbers(b: ir.IRBuilder, base: Value, offset: Value, lanes: int, kind: 
         return load(b, base, offset, vector(FLOAT, lanes))
     if kind == types.int16:
         return b.fpext(load(b, base, offset, vector(HALF, lanes)), vector(FLOAT, lanes))
+    if kind == types.int8:
+        return b.sitofp(load(b, base, offset, vector(INT8, lanes)), vector(FLOAT, lanes))
     wide = b.zext(load(b, base, offset, vector(INT16, lanes)), vector(INT32, lanes))
     return b.bitcast(b.shl(wide, constant(INT32, lanes, 16)), vector(FLOAT, lanes))
 
@@ -203,6 +209,39 @@ def dots(eights: int) -> Any:
     return intrinsic(summed)
 
 
+def int8_dots(form: int) -> Any:
+    """`f(stored, starts, numbers, width, count, sums)`: sums[t] (float32) = the dot product of
+    `width` int16 numbers, a multiple of 16, and those of the int8 array `stored` at `starts[t]`,
+    for eight t at a time: `sums` has room for a multiple of 8.
+    """
+
+    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        array, starts, numbers, width, count, sums = arguments
+        base, last = memory_of(cg, b, signature.args[0], array), b.sub(count, INT64(1))
+        with cgutils.for_range_slice(b, INT64(0), count, INT64(8)) as (first, _):
+            places = []
+            for n in range(8):  # after the last token it once more
+                each = b.add(first, INT64(n))
+                each = b.select(b.icmp_unsigned("<", each, last), each, last)
+                places.append(b.add(base, load(b, starts, b.mul(each, INT64(8)), INT64)))
+            totals = accumulators(b, INT32, 8)
+            with cgutils.for_range_slice(b, INT64(0), width, INT64(16)) as (column, _):
+                left = load(b, numbers, b.mul(column, INT64(2)), vector(INT16, 16))
+                for place, total in zip(places, totals, strict=True):
+                    right = b.sext(load(b, place, column, vector(INT8, 16)), vector(INT16, 16))
+                    b.store(b.add(b.load(total), pair_sums(b, right, left, form)), total)
+            found = b.sitofp(lane_totals(b, [b.load(each) for each in totals]), vector(FLOAT, 8))
+            store(b, found, b.add(sums, b.mul(first, INT64(4))))
+        return cg.get_dummy_value()
+
+    def summed(
+        typing: Any, stored: Any, starts: Any, numbers: Any, width: Any, count: Any, sums: Any
+    ) -> Any:
+        return types.void(stored, *[types.uintp] * 5), build
+
+    return intrinsic(summed)
+
+
 def weighted_sum(eights: int) -> Any:
     """`f(stored, skip, starts, shares, count, out)`: out[8 eights] float32 = sum over t of
     shares[t] times the numbers of the array `stored` at `starts[t]` + skip.
@@ -256,6 +295,30 @@ def put_number(typing: Any, stored: Any, place: Any, number: Any) -> Any:
         elif stored.dtype == types.int16:
             number = b.fptrunc(number, HALF)
         store(b, number, b.add(base, b.mul(place, INT64(ITEM_BYTES[stored.dtype]))))
+        return cg.get_dummy_value()
+
+    return types.void(stored, types.intp, types.float32), build
+
+
+@intrinsic
+def scale_at(typing: Any, stored: Any, place: Any) -> Any:
+    """The scale (bf16) at a place of an int8 array, as float32."""
+
+    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        base = memory_of(cg, b, stored, arguments[0])
+        return load_number(b, base, arguments[1], types.uint16)
+
+    return types.float32(stored, types.intp), build
+
+
+@intrinsic
+def put_scale(typing: Any, stored: Any, place: Any, number: Any) -> Any:
+    """Rounded to bf16."""
+
+    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        array, place, number = arguments
+        base = memory_of(cg, b, stored, array)
+        store(b, bf16_of_floats(b, number), b.add(base, place))
         return cg.get_dummy_value()
 
     return types.void(stored, types.intp, types.float32), build

@@ -9,7 +9,7 @@ cache.
 
 import numpy as np
 
-from groundup.kernels.step_shape import ACTIVATIONS, QUERY_KEY_NORMS, StepShape
+from groundup.kernels.step_shape import ACTIVATIONS, QUERY_KEY_NORMS, CacheKind, StepShape
 from groundup.kernels.step_weights import StepModel, as_float32, round_to_bf16
 
 Array = np.ndarray
@@ -66,7 +66,12 @@ def rotate(heads: Array, cosine: Array, sine: Array) -> Array:
     return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
 
 
-def round_as_cache(x: Array, model: StepModel) -> Array:
+def round_as_cache(x: Array, model: StepModel, cache: CacheKind) -> Array:
+    """Heads [K, D] as the cache has them."""
+    if cache == "int8":
+        largest = np.maximum(np.abs(x).max(axis=-1, keepdims=True), np.float32(1e-30))
+        scales = round_to_bf16(largest / np.float32(127))
+        return np.rint(x * (1 / scales)) * scales
     if model.kind == "float32":
         return x
     if model.kind == "float16":
@@ -91,10 +96,15 @@ def activate(gates: Array, ups: Array, activation: int) -> Array:
 
 
 def readable_step(
-    model: StepModel, hidden: Array, position: int, keys: Array, values: Array
+    model: StepModel,
+    hidden: Array,
+    position: int,
+    keys: Array,
+    values: Array,
+    cache: CacheKind = "auto",
 ) -> Array:
     """The logits [V] of one new token: embedding `hidden` [C], after `position` tokens with keys
-    and values [L, S, K, D], into which its own are written.
+    and values [L, S, K, D], into which its own are written, rounded as `cache` says.
     """
     shape, weights, x = model.shape, model.weights, hidden.astype(np.float32)
 
@@ -107,7 +117,7 @@ def readable_step(
         norms = list(zip(weights.norms[layer], weights.norm_biases[layer], strict=True))
         first = 7 * layer
         normed = norm(x, norms[0], shape.norms_before)
-        mixed = attention(model, layer, normed, position, keys[layer], values[layer])
+        mixed = attention(model, layer, normed, position, keys[layer], values[layer], cache)
         x = x + norm(product(model, first + 3, mixed), norms[1], shape.norms_after)
         normed = norm(x, norms[2], shape.norms_before)
         gates, ups = product(model, first + 4, normed), product(model, first + 5, normed)
@@ -122,7 +132,13 @@ def readable_step(
 
 
 def attention(
-    model: StepModel, layer: int, x: Array, position: int, keys: Array, values: Array
+    model: StepModel,
+    layer: int,
+    x: Array,
+    position: int,
+    keys: Array,
+    values: Array,
+    cache: CacheKind,
 ) -> Array:
     """The mixed values [H D] of one block; keys and values [S, K, D] of its cache."""
     shape, weights, kind = model.shape, model.weights, model.weights.rotations[layer]
@@ -140,7 +156,7 @@ def attention(
     if kind >= 0:
         cosines, sines = model.angles(np.array([position]))
         queries, key = (rotate(each, cosines[kind, 0], sines[kind, 0]) for each in (queries, key))
-    keys[position], values[position] = (round_as_cache(each, model) for each in (key, value))
+    keys[position], values[position] = (round_as_cache(each, model, cache) for each in (key, value))
     window = weights.windows[layer] or position + 1
     seen = slice(max(0, position + 1 - window), position + 1)
     groups = queries.reshape(shape.kv_heads, -1, width)

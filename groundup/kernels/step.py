@@ -8,13 +8,12 @@ through `SharedBuffers`.
 import numpy as np
 
 from groundup.kernels.products import compiled
+from groundup.kernels.step_attention import attend, keep
 from groundup.kernels.step_memory import NewTokens, SharedBuffers, StepCache, ThreadBuffers
 from groundup.kernels.step_parts import (
     activate,
     as_input,
-    attend,
     barrier,
-    keep,
     multiply,
     normalise,
     rms_norm,
@@ -209,4 +208,5 @@ def attention(
     for t in range(first, stop):
         own.starts[t - first] = base + cache.slots[r, t] * cache.slot_stride
     starts = own.starts[: stop - first]
-    attend(query, cache.keys, cache.values, starts, shape, own.scores, mixed)
+    rounded = own.mixed_rounded[r, begin:end]  # free until the heads are mixed
+    attend(query, rounded, cache.keys, cache.values, starts, shape, own.scores, mixed)

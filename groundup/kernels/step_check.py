@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from groundup.errors import install_command
-from groundup.kernels.step_shape import FLOAT_KINDS, PARTS, Array, Kind
+from groundup.kernels.step_shape import FLOAT_KINDS, PARTS, Array, CacheKind, Kind
 from groundup.kernels.step_weights import StepModel, round_to_bf16
 from groundup.model.config import ModelConfig
 from groundup.model.packing import BLOCK, GROUP
@@ -51,9 +51,9 @@ def expected_note(precision: str) -> str:
     return f"{note}."
 
 
-def why_not(kind: Kind, progress: Progress) -> str:
-    """Why the step does not decode a model whose matrices are of this kind here, as a sentence; "":
-    it does, and is compiled.
+def why_not(kind: Kind, progress: Progress, cache: CacheKind = "auto") -> str:
+    """Why the step does not decode a model whose matrices are of this kind here, with keys and
+    values of the kind `cache`, as a sentence; "": it does, and is compiled.
     """
     if not has_compiler():
         return f"Decoding through torch: {WITHOUT_NUMBA}."
@@ -67,7 +67,7 @@ def why_not(kind: Kind, progress: Progress) -> str:
             progress.say(f"note: {kept.note}")
         before, STEP.compiling = STEP.compiling, partial(_shown, progress)
         try:
-            error_share = probe_error(kind)
+            error_share = probe_error(kind, cache)
         finally:
             STEP.compiling = before
     except ImportError as error:  # numba refuses a numpy that is newer than itself
@@ -89,7 +89,7 @@ def _shown(progress: Progress) -> Iterator[Advance]:
         yield advance
 
 
-def probe_error(kind: Kind) -> float:
+def probe_error(kind: Kind, cache: CacheKind = "auto") -> float:
     """The largest error of the logits of a few tokens in a tiny model, as a share of the largest
     logit.
     """
@@ -97,12 +97,15 @@ def probe_error(kind: Kind) -> float:
     from groundup.kernels.readable_step import readable_step
 
     described, ids = StepModel.of_arrays(PROBED, _arrays(kind)), np.arange(3, 3 + PROBE_TOKENS)
-    cache = ArrayCache(described, PROBED, PROBED.context_tokens)
-    found = ArrayStep(described).after_cache(ids[None], cache)
+    stored = ArrayCache(described, PROBED, PROBED.context_tokens, cache)
+    found = ArrayStep(described).after_cache(ids[None], stored)
     keys, values = (np.zeros((1, PROBE_TOKENS, 1, 64), np.float32) for _ in range(2))
     rows = described.embed(ids, np.arange(PROBE_TOKENS))
     expected = np.stack(
-        [readable_step(described, row, place, keys, values) for place, row in enumerate(rows)]
+        [
+            readable_step(described, row, place, keys, values, cache)
+            for place, row in enumerate(rows)
+        ]
     )
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 

@@ -1,5 +1,5 @@
-"""The parts of the compiled step: norm, rounding of activations, product, rotation, attention,
-gate; their twins are in `readable_step.py`.
+"""The parts of the compiled step but for attention (`step_attention.py`): norm, rounding of
+activations, product, rotation, gate; their twins are in `readable_step.py`.
 
 Arrays are float32 of one row or of R rows; a thread does its share of the rows of a matrix, or of
 the pairs of row and key/value head. What depends on the kind of weights is chosen by the types of
@@ -12,13 +12,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from groundup.kernels.float_products import (
-    dots,
-    float_rows,
-    number_at,
-    put_number,
-    weighted_sum,
-)
+from groundup.kernels.float_products import float_rows
 from groundup.kernels.int4_products import int4_block_to_bf16, int4_rows, split_groups
 from groundup.kernels.products import (
     BLOCK,
@@ -46,8 +40,6 @@ FORM = best_form()
 int8_one, int8_two, int8_four = (int8_rows(FORM, vectors) for vectors in (1, 2, 4))
 int4_one, int4_two, int4_four = (int4_rows(FORM, vectors) for vectors in (1, 2, 4))
 float_one, float_two, float_four = (float_rows(vectors) for vectors in (1, 2, 4))
-# Attention's inner loops, 64 or 16 numbers of a head at a time.
-dots_64, dots_16, mix_64, mix_16 = dots(8), dots(2), weighted_sum(8), weighted_sum(2)
 # The largest activation as an integer: 256 * 127 + 127, so that both its bytes are signed ones.
 MOST = 32639
 # Looks at the counter of a barrier before the core is given to another thread.
@@ -319,77 +311,6 @@ def rotate(head: Array, cosine: Array, sine: Array) -> None:
         first, second = head[i], head[i + half]
         head[i] = first * cosine[i] - second * sine[i]
         head[i + half] = second * cosine[i] + first * sine[i]
-
-
-@compiled
-def keep(numbers: Array, cache: Array, start: int) -> None:
-    """As the cache's numbers."""
-    for i in range(numbers.shape[0]):
-        put_number(cache, start + i, numbers[i])
-
-
-@compiled
-def attend(
-    query: Array,
-    keys: Array,
-    values: Array,
-    starts: Array,
-    shape: StepShape,
-    scores: Array,
-    out: Array,
-) -> None:
-    """One head [D] over the stored tokens at `starts` [S]; `scores` [S] is room for them."""
-    count, width = starts.shape[0], query.shape[0]
-    factor, cap = F(shape.score_factor), F(shape.score_softcap)
-    places, sums = starts.ctypes.data, scores.ctypes.data
-    scores[:count] = F(0.0)
-    d = 0
-    while d < width:
-        part = query.ctypes.data + 4 * d
-        if d + 64 <= width:
-            dots_64(keys, d, places, part, count, sums)
-            d += 64
-        elif d + 16 <= width:
-            dots_16(keys, d, places, part, count, sums)
-            d += 16
-        else:
-            for t in range(count):
-                scores[t] += query[d] * number_at(keys, starts[t] + d)
-            d += 1
-    for t in range(count):
-        scores[t] *= factor
-    if cap > 0:
-        for t in range(count):
-            scores[t] = cap * hyperbolic_tangent(scores[t] / cap)
-    softmax(scores[:count])
-    d = 0
-    while d < width:
-        part = out.ctypes.data + 4 * d
-        if d + 64 <= width:
-            mix_64(values, d, places, sums, count, part)
-            d += 64
-        elif d + 16 <= width:
-            mix_16(values, d, places, sums, count, part)
-            d += 16
-        else:
-            out[d] = F(0.0)
-            for t in range(count):
-                out[d] += scores[t] * number_at(values, starts[t] + d)
-            d += 1
-
-
-@compiled
-def softmax(scores: Array) -> None:
-    """exp(score) / sum of exp(scores), in place."""
-    largest, total = scores[0], F(0.0)
-    for t in range(scores.shape[0]):
-        largest = max(largest, scores[t])
-    for t in range(scores.shape[0]):
-        scores[t] = exponential(scores[t] - largest)
-        total += scores[t]
-    inverse = F(1.0) / total
-    for t in range(scores.shape[0]):
-        scores[t] *= inverse
 
 
 @compiled

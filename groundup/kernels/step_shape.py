@@ -21,8 +21,12 @@ ACTIVATIONS = ("swiglu", "geglu", "gelu")
 QUERY_KEY_NORMS = ("none", "head", "projection")
 Kind = Literal["float32", "bf16", "float16", "int8", "int4"]
 """Of a model's matrices."""
+CacheKind = Literal["auto", "int8"]
+"""Of keys and values: as `cache_numbers` says, or int8 with a scale for each key and value."""
 FLOAT_KINDS: dict[type, Kind] = {np.float32: "float32", np.uint16: "bf16", np.int16: "float16"}
 """By the numbers of an array: what numpy has no name for is kept as integers of its size."""
+# Numbers of a head that a product takes at once, where keys are int8.
+HEAD_MULTIPLE = 16
 # Tokens of one step: with more torch's products are as fast (docs/log.md).
 MAX_ROWS: dict[Kind, int] = {"float32": 32, "bf16": 32, "float16": 32, "int8": 32, "int4": 32}
 
@@ -84,8 +88,10 @@ def kind_of(numbers: tuple[Array, ...]) -> Kind:
     return "int8" if numbers[0].dtype == np.int8 else FLOAT_KINDS[numbers[0].dtype.type]
 
 
-def cache_numbers(kind: Kind) -> type:
-    """Of keys and values: as the model's own, bf16 with weights in 8 or 4 bits."""
+def cache_numbers(kind: Kind, kv_cache_dtype: CacheKind = "auto") -> type:
+    """Of keys and values: as the model's own, bf16 with weights in 8 or 4 bits; or int8."""
+    if kv_cache_dtype == "int8":
+        return np.int8
     return next((numbers for numbers, name in FLOAT_KINDS.items() if name == kind), np.uint16)
 
 
@@ -99,6 +105,13 @@ def unsupported_part(config: ModelConfig) -> str:
         "an embedding norm": config.embedding_norm,
     }
     return next((name for name, holds in wrong.items() if holds), "")
+
+
+def unsupported_cache(config: ModelConfig) -> str:
+    """Why keys and values are not kept in int8; "": they can be."""
+    if config.head_width % HEAD_MULTIPLE == 0:
+        return ""
+    return f"a head has {config.head_width} numbers, no multiple of {HEAD_MULTIPLE}"
 
 
 def is_packed_whole(config: ModelConfig, bits: Bits) -> bool:

@@ -21,8 +21,13 @@ class TokenSpan:
         return self.start + self.count
 
 
+def stored_width(config: ModelConfig, dtype: Any) -> int:
+    """Numbers that the key or value of a head takes: in int8 its scale follows, in 16 bits."""
+    return config.head_width + 2 * (dtype.itemsize == 1)
+
+
 def page_bytes(config: ModelConfig, page_tokens: int, dtype: Any) -> int:
     """`dtype`: of torch or numpy."""
-    token_numbers = 2 * config.num_layers * config.num_kv_heads * config.head_width
+    token_numbers = 2 * config.num_layers * config.num_kv_heads * stored_width(config, dtype)
     size: int = page_tokens * token_numbers * dtype.itemsize
     return size

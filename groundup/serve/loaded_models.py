@@ -26,6 +26,7 @@ import numpy as np
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
 from groundup.engine.grammar import Grammars
+from groundup.engine.kv_cache import NOT_BY_STEP, refused_kv_cache, with_kv_cache
 from groundup.engine.step_engine import (
     WEIGHT_BYTES,
     StepEngine,
@@ -34,6 +35,7 @@ from groundup.engine.step_engine import (
     starts_without_torch,
 )
 from groundup.errors import GroundupError
+from groundup.kernels.step_shape import unsupported_cache
 from groundup.model.token_span import page_bytes
 from groundup.operating_system import release_memory
 from groundup.progress import Progress, Silent
@@ -197,6 +199,16 @@ class LoadedModels:
             return "int8"
         return "float32"
 
+    def require_kv_cache(self, info: ModelInfo) -> None:
+        """Raise ConfigError where a model's keys and values can't be kept in int8."""
+        if info.kind != "language":
+            return
+        reason = unsupported_cache(info.config)
+        if info.base is not None or self.precision_of(info) != "int8":
+            reason = NOT_BY_STEP
+        if reason:
+            raise refused_kv_cache(info.path, reason)
+
     def determinism_note(self, info: ModelInfo) -> str:
         """Whether a model's answers depend on concurrent requests, in one sentence."""
         return determinism_note(self.precision_of(info), reproducible=self.settings.reproducible)
@@ -275,7 +287,10 @@ class LoadedModels:
             size_bytes += (info.path / ADAPTER_WEIGHTS).stat().st_size
         if info.kind == "language":  # and the keys and values of a `BatchEngine`
             rows = 2 * self.settings.max_running
-            full = rows * page_bytes(info.config, info.config.context_tokens, np.dtype(np.float32))
+            numbers: type = np.float32
+            if self.settings.kv_cache_dtype == "int8":
+                numbers = np.int8
+            full = rows * page_bytes(info.config, info.config.context_tokens, np.dtype(numbers))
             size_bytes += min(self.settings.cache_bytes, full)
         return size_bytes, base_bytes
 
@@ -343,8 +358,8 @@ class LoadedModels:
         if precision == "int8" and self.is_by_step(path):
             engine = open_step_engine(path, whole, progress=self.progress)
             if engine is not None:
-                return engine
-        return Engine(*whole())
+                return with_kv_cache(engine, self.settings.kv_cache_dtype, self.progress)
+        return with_kv_cache(Engine(*whole()), self.settings.kv_cache_dtype, self.progress)
 
     def _used_bytes(self) -> int:
         """Return the memory of all loaded models, with weights that several have in common counted

@@ -9,20 +9,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from groundup.device import Compute
 from groundup.engine.batch import BatchEngine, BatchSettings
 from groundup.engine.engine import Engine
-from groundup.engine.precision import open_to_write, prepare_first_answer
+from groundup.engine.kv_cache import with_kv_cache
+from groundup.engine.precision import open_in, open_to_write, prepare_first_answer
 from groundup.engine.request import Request
 from groundup.engine.runner import ArrayPages
 from groundup.engine.sampling import Sampling
 from groundup.engine.step_engine import StepEngine, is_written_by_step, open_step_engine
-from groundup.errors import ModelError
+from groundup.errors import ConfigError, ModelError
 from groundup.files import atomic_folder
-from groundup.kernels.step_shape import cache_numbers
+from groundup.kernels.step_shape import CacheKind, cache_numbers
 from groundup.kernels.step_weights import rotary_frequencies
 from groundup.model import positions
 from groundup.model.config import ModelConfig
@@ -95,7 +97,13 @@ def test_the_answers_are_those_of_the_model_that_torch_opens(
     assert drafting is not None and list(drafting.complete(ids, sampling)) == found
 
 
-def test_many_answers_at_once_are_the_same_as_alone(engine: StepEngine) -> None:
+@pytest.mark.parametrize("kind", ["auto", "int8"])
+def test_many_answers_at_once_are_the_same_as_alone(model: Path, kind: CacheKind) -> None:
+    """Of keys and values in int8, too, where prompts share their pages and drafts are verified."""
+    opened = open_step_engine(model, unused)
+    assert opened is not None
+    engine = with_kv_cache(opened, kind)
+    assert isinstance(engine, StepEngine) and engine.kv_cache_dtype == kind
     ids = engine.prompt_ids(TEXT)
     requests = [
         Request(str(seed), tuple(ids[seed:]), Sampling(seed=seed, max_tokens=12), logprobs=2)
@@ -111,16 +119,55 @@ def test_many_answers_at_once_are_the_same_as_alone(engine: StepEngine) -> None:
                 found[name] += event.text  # type: ignore[union-attr]
         return list(found.values())
 
-    together = texts(engine.batch(BatchSettings()), requests)
-    assert together == [texts(engine.batch(BatchSettings()), [each])[0] for each in requests]
+    settings = BatchSettings(kv_cache_dtype=kind)
+    together = texts(engine.batch(settings), requests)
+    assert together == [texts(engine.batch(settings), [each])[0] for each in requests]
     alone = engine.complete(ids, replace(requests[0].sampling))
     assert together[0] == "".join(event.text for event in alone)
+    drafting = engine.batch(replace(settings, draft_tokens=3))
+    again = [replace(each, id=f"{each.id} again") for each in requests]
+    assert texts(drafting, requests) == together == texts(drafting, again)
+    assert drafting.scheduler.shared_tokens > len(ids)
+
+
+def test_keys_and_values_in_int8_take_half_the_memory(engine: StepEngine) -> None:
+    """But for the scales: two bytes for each head of 16 numbers here."""
+    plain, rounded = (
+        engine.batch(BatchSettings(kv_cache_dtype=kind, cache_bytes=2**16)).pages.num_pages
+        for kind in ("auto", "int8")
+    )
+    assert rounded == plain * 32 // 18
+
+
+def test_where_keys_and_values_can_not_be_in_int8_it_is_said_why(
+    model: Path, tmp_path: Path
+) -> None:
+    exact = Engine(*open_in("float32", model, NATIVE))
+    assert with_kv_cache(exact, "auto") is exact
+    with pytest.raises(ConfigError, match="not written in int8 by the compiled step") as refused:
+        with_kv_cache(exact, "int8")
+    assert "precision int8" in refused.value.fix
+    by_torch = Engine(*open_in("int8", model, NATIVE), draft_tokens=2)
+    wrapped = with_kv_cache(by_torch, "int8")
+    assert isinstance(wrapped, StepEngine) and wrapped.draft_tokens == 2
+    assert wrapped.opened is by_torch.opened and wrapped.chats
+    narrow = LanguageModel(replace(SHAPE, head_width=24, num_heads=4, num_kv_heads=2))
+    initialise(narrow, torch.Generator().manual_seed(0))
+    save_model(narrow, tmp_path / "narrow", train_tokenizer([TEXT * 9], 300))
+    with pytest.raises(ConfigError, match="24 numbers, no multiple of 16"):
+        with_kv_cache(Engine(*open_in("int8", tmp_path / "narrow", NATIVE)), "int8")
+    with pytest.raises(ConfigError, match="can't be combined"):
+        BatchSettings(kv_cache_dtype="int8", reproducible=True)
+    with pytest.raises(ConfigError, match="compiled step in int8 alone"):
+        BatchEngine(
+            exact.language_model(), exact.tokenizer, NATIVE, BatchSettings(kv_cache_dtype="int8")
+        )
 
 
 def test_logits_of_a_step_stay_as_they_are_in_the_next_on_the_same_pages(
     engine: StepEngine,
 ) -> None:
-    store = ArrayPages(SHAPE, 2, 16, cache_numbers(engine.step.described.kind))
+    store = ArrayPages(SHAPE, 2, 16, np.dtype(cache_numbers(engine.step.described.kind)))
     first = engine.step.after_spans([5], store, [TokenSpan([1], 0, 1)], [0])
     kept = first.copy()
     second = engine.step.after_spans([6], store, [TokenSpan([1], 1, 1)], [0])
@@ -189,7 +236,14 @@ print("torch" in sys.modules, "numba" in sys.modules)
 """
 
 
-@pytest.mark.parametrize("verb", [["chat", "MODEL"], ["generate", "MODEL", TEXT, "--stats"]])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["chat", "MODEL"],
+        ["generate", "MODEL", TEXT, "--stats"],
+        ["generate", "MODEL", TEXT, "--kv-cache-dtype", "int8"],
+    ],
+)
 def test_verbs_that_write_do_not_import_torch(model: Path, verb: list[str]) -> None:
     args = [str(model) if word == "MODEL" else word for word in verb] + ["--max-tokens", "4"]
     done = subprocess.run(
@@ -270,4 +324,34 @@ def test_a_server_opens_ahead_what_its_first_request_asks_for(
                 return loaded.engine
 
         assert asyncio.run(lease()) is ahead.engine.result() and models._ahead is None
+    worker.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "base", "precision", "is_refused"),
+    [
+        ("language", None, "int8", False),
+        ("classifier", None, "float32", False),
+        ("language", None, "float32", True),
+        ("language", Path("base"), None, True),
+    ],
+)
+def test_a_server_refuses_at_its_start_whose_keys_and_values_can_not_be_in_int8(
+    model: Path, kind: str, base: Path | None, precision: str | None, is_refused: bool
+) -> None:
+    worker = Worker(8)
+    models = LoadedModels(
+        worker,
+        unused,
+        precision,
+        keep_alive_s=9.0,
+        memory_bytes=2**40,
+        settings=BatchSettings(kv_cache_dtype="int8"),
+    )
+    info = replace(read_model_info(model), kind=kind, base=base)
+    if is_refused:
+        with pytest.raises(ConfigError, match="can't be kept in int8"):
+            models.require_kv_cache(info)
+    else:
+        models.require_kv_cache(info)
     worker.close()

@@ -22,6 +22,7 @@ from groundup.device import Compute
 from groundup.engine.batch import generate_answers
 from groundup.engine.generate import generate_ids, prefill
 from groundup.engine.precision import PrecisionChoice, open_in
+from groundup.engine.runner import ArrayPages
 from groundup.engine.sampling import Sampling
 from groundup.files import cache_folder
 from groundup.model.cache import KVCache, PagedStore, TokenSpan
@@ -39,14 +40,16 @@ import numba
 
 from groundup.kernels import (
     array_step,
+    float_products,
     int4_products,
     machine_code,
     products,
     readable_step,
+    step_attention,
     step_check,
     step_parts,
 )
-from groundup.kernels.array_step import ArrayStep, _Workers
+from groundup.kernels.array_step import ArrayCache, ArrayStep, _Workers
 from groundup.kernels.decode_step import UNPACK_INT8, CompiledStep, Unpacked, let_unpack
 from groundup.kernels.machine_code import (
     CodeFolder,
@@ -326,6 +329,69 @@ def callable_of(product: Any, count: int) -> Any:
     return numba.njit(names["call"])
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen3", "mistral", "gemma2", "gpt2"])
+def test_with_keys_and_values_in_int8_the_compiled_step_is_the_readable_one(family: str) -> None:
+    """Alone and in pages, on one thread and on two, token by token and together: the same bits."""
+    model = model_of(replace(FAMILIES[family], head_width=48))
+    described, tokens = StepModel.of(model), np.array(PROMPT + NEW)
+    step, count = ArrayStep(described), len(PROMPT + NEW)
+    shape = (model.config.num_layers, count, model.config.num_kv_heads, 48)
+    keys, values = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    rows = described.embed(tokens, np.arange(count))
+    expected = np.stack(
+        [
+            readable_step.readable_step(described, row, place, keys, values, "int8")
+            for place, row in enumerate(rows)
+        ]
+    )
+    cache = ArrayCache(described, model.config, 16, "int8")
+    found = step.after_cache(tokens[None], cache)
+    assert np.abs(found - expected).max() < 5e-3 * np.abs(expected).max()
+    assert not np.array_equal(found, step.after_cache(tokens[None], plain_cache(described, model)))
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            cache.shorten(0)
+            alone = [
+                step.after_cache(tokens[None, place : place + 1], cache) for place in range(count)
+            ]
+            store = ArrayPages(model.config, 8, 4, np.dtype(np.int8))
+            step.after_spans(tokens[:7], store, [TokenSpan([3, 1, 6], 0, 7)], [])
+            spans = [TokenSpan([3, 1, 6], 7, 3), TokenSpan([5], 0, 2)]
+            paged = step.after_spans([*tokens[7:], *tokens[:2]], store, spans, range(5))
+        finally:
+            torch.set_num_threads(1)
+        assert np.array_equal(np.concatenate(alone), found), threads
+        assert np.array_equal(paged, found[[7, 8, 9, 0, 1]]), threads
+
+
+def plain_cache(described: StepModel, model: LanguageModel) -> ArrayCache:
+    return ArrayCache(described, model.config, 16)
+
+
+@pytest.mark.parametrize(
+    "form", range(step_parts.FORM + 1), ids=["portable", "avx2", "vnni"][: step_parts.FORM + 1]
+)
+@pytest.mark.parametrize("count", [1, 8, 21])
+def test_scores_of_int8_keys_in_every_form_are_those_of_numpy(form: int, count: int) -> None:
+    """With the extreme numbers among them, in whole eights and with a rest."""
+    random, width = np.random.default_rng(0), 80
+    keys = random.integers(-127, 128, (30, width + 2)).astype(np.int8)
+    query = random.integers(-3000, 3000, width).astype(np.int16)
+    keys[:4], query[:2] = 127, (step_parts.MOST, -step_parts.MOST)
+    rows = random.permutation(30)[:count]
+    starts, found = rows * (width + 2), np.zeros(-(-count // 8) * 8, np.float32)
+    dots = float_products.int8_dots(form)
+
+    @numba.njit
+    def call(keys: Any, starts: Any, query: Any, width: Any, count: Any, out: Any) -> None:
+        dots(keys, starts, query, width, count, out)
+
+    given = (starts.ctypes.data, query.ctypes.data, width, count, found.ctypes.data)
+    call(keys.reshape(-1), *map(np.uint64, given))
+    assert np.array_equal(found[:count], keys[rows, :width].astype(np.int64) @ query)
+
+
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen2.5", "gemma2"])
 def test_in_4_bits_the_compiled_step_is_the_readable_one(family: str) -> None:
     """And the readable one's matrices are those that torch's kernel multiplies with, and those that are unpacked for prompts."""
@@ -415,13 +481,25 @@ def test_every_kernel_is_its_readable_twin() -> None:
     step_parts.layer_norm(x, weight, turned, 1e-5, out)
     assert np.allclose(out, readable_step.layer_norm(x, weight, turned, 1e-5), atol=1e-5)
     kept = np.empty(64, np.uint16)
-    step_parts.keep(x, kept, 0)
+    step_attention.keep_floats(x, kept, 0)
     assert np.array_equal(
         kept.astype(np.uint32) << 16, readable_step.round_to_bf16(x).view(np.uint32)
     )
+    kept_int8 = np.zeros(70, np.int8)
+    for each in (x, np.zeros(64, np.float32)):
+        step_attention.keep_int8(each, kept_int8, 3)
+        rounded = readable_step.round_as_cache(each[None], StepModel.of(model_of(LLAMA)), "int8")[0]
+        assert np.allclose(kept_int8[3:67] * bf16_number(kept_int8[67:69]), rounded, rtol=1e-6)
+    step_attention.keep_int8(np.where(x > 0.5, np.nan, x), kept_int8, 3)
+    assert np.isnan(bf16_number(kept_int8[67:69])) and not kept_int8[[0, 1, 2, 69]].any()
     assert np.array_equal(
         readable_step.round_to_bf16(x), torch.tensor(x).bfloat16().float().numpy()
     )
+
+
+def bf16_number(two_bytes: np.ndarray) -> np.float32:
+    wide: np.ndarray = two_bytes.copy().view(np.uint16).astype(np.uint32) << 16
+    return np.float32(wide.view(np.float32)[0])
 
 
 @pytest.mark.parametrize("kind", ["int8", "int4", "float32", "bf16"])
