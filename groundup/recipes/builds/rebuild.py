@@ -10,7 +10,8 @@ Precision, threads and compilation of other training are the same only where the
 alone.
 
 Not compared: what holds times (RECORDS), and the stages that only measure (MEASURE). Of an index,
-whose file differs with the moments of its commits, the passages with their hashes are compared.
+whose file differs with the moments of its commits, the passages with their hashes are compared; of
+an adapter's two files that say where its base lies all but the folder of that place.
 """
 
 import gc
@@ -20,7 +21,7 @@ from pathlib import Path
 
 from groundup.device import Compute, choose_threads, release_memory, select_compute
 from groundup.errors import ConfigError
-from groundup.files import read_manifest, require_free_bytes
+from groundup.files import read_json_object, read_manifest, require_free_bytes
 from groundup.locks import temporary_folder
 from groundup.planning.reproduce import reproduce
 from groundup.progress import Progress, StageProgress, stage_of
@@ -38,6 +39,7 @@ from groundup.runs import (
     provenance,
     read_build,
 )
+from groundup.weights.verify import ADAPTER_CONFIG, BASE_FILE
 
 FIXED = "fixed"
 PRETRAIN = "pretrain"
@@ -48,6 +50,8 @@ RECORDS = {
     *("results.json", "run.json", "fit.json", "plan.json", "metrics.jsonl", "report.html"),
     *("README.md", "data.json", "shards.json", "evidence.json", "card.json"),
 }
+# In an adapter's two JSON files the path of the model that it is of.
+BASE_FIELDS = {"base", "base_model_name_or_path"}
 RECORD_FOLDERS = {"checkpoints", "snapshots", "logs", "learning-rates"}
 
 
@@ -233,12 +237,23 @@ def compare_stage(before: Path, after: Path) -> tuple[int, str]:
             continue
         hashes = [listed.get(name, {}).get("sha256") for listed in files]
         same = hashes[0] == hashes[1]
-        if name == INDEX_FILE and None not in hashes:
-            same = same or _same_passages(before, after)
+        if not same and None not in hashes:
+            if name == INDEX_FILE:
+                same = _same_passages(before, after)
+            elif path.name in (ADAPTER_CONFIG, BASE_FILE):
+                same = _without_place(before / name) == _without_place(after / name)
         if not same:
             return count, name
         count += 1
     return count, ""
+
+
+def _without_place(file: Path) -> dict[str, object]:
+    """Return what an adapter's JSON says, of the place of its base the last part alone: a build
+    that is made again lies elsewhere.
+    """
+    found = read_json_object(file)
+    return found | {name: Path(str(found[name])).name for name in BASE_FIELDS & found.keys()}
 
 
 def _same_passages(before: Path, after: Path) -> bool:
