@@ -48,7 +48,7 @@ CHANGED = """(models, given) => Object.fromEntries(Object.entries(models).map(([
   found.none = changed.logits(ids);
   const other_way = new ChangedModel(model), layers = ids.map((id, at) => streamOf(other_way.model, id, at));
   const left = ids.map((_, at) => other_way.runFrom(changes.head, at, layers[at][layer])).at(-1);
-  if (String(other_way.model.predict(left)) !== String(found.head)) throw new Error("begun at its block a change does something else");
+  if (String(other_way.model.predict([left])[0]) !== String(found.head)) throw new Error("begun at its block a change does something else");
   const [p, q] = [softmax(found.head), softmax(found.none)];
   return [name, { found, bits: divergenceBits(p, q), telling: tellingToken(p, q) }];
 }))"""
@@ -113,7 +113,7 @@ def in_torch(
 
 OTHER_SHARES = """(ids) => {
   const { scratch } = livePage.changing, last = streamsOf(scratch, ids).at(-1).at(-1);
-  return Array.from(softmax(scratch.unembed(scratch.finish(last))));
+  return Array.from(softmax(scratch.unembed([scratch.finish(last)])[0]));
 }"""
 
 

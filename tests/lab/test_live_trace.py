@@ -125,3 +125,24 @@ def between(block: Block, stream: Tensor, added: Tensor) -> Tensor:
         assert block.attention_output_norm is not None
         return stream + block.attention_output_norm(added)
     return stream + added
+
+
+CHOSEN = """(_, { texts }) => texts.map((layers) => {
+  const trace = Object.create(TokenTrace.prototype);
+  trace.values = new Map(layers.flatMap((heads, layer) =>
+    heads.map((weights, head) => [traceKey("weights", layer, head), Float64Array.from(weights)])));
+  return trace.clearestHead({ num_layers: layers.length, num_heads: layers[0].length });
+})"""
+
+
+@needs_node
+def test_the_pictures_begin_with_the_first_head_that_looks_at_one_earlier_token() -> None:
+    even, first = [0.25] * 4, [0.9, 0.04, 0.03, 0.03]
+    clear, clearer = [0.1, 0.6, 0.2, 0.1], [0, 1, 0, 0]
+    texts = [
+        [[even, first], [even, clear], [clearer, even]],
+        [[even, first], [even, even], [first, [0.2, 0.2, 0.3, 0.3]]],  # none is clear
+        [[[0.5, 0.5], [0.1, 0.9]]],
+    ]
+    found = run_in_node(CHOSEN, {}, texts=texts)
+    assert [(each["layer"], each["head"]) for each in found] == [(1, 1), (2, 1), (0, 0)]

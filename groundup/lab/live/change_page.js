@@ -57,6 +57,8 @@ class ChangePage {
     byId("changes-empty").hidden = ready;
     byId("changes-empty").textContent = live.ids.length ? "Nothing stands before the first token: choose another one." : "Type a text above.";
     if (!ready) return;
+    const { layer, head } = live.explanation;
+    if (!this.ids && layer >= 0) [byId("weight-layer").value, byId("weight-head").value] = [layer, head];
     if (String(ids) !== String(this.ids)) this.single.patch = this.single.weight = null;
     this.ids = ids;
     this.before = softmax(live.logitsAt(ids.length));
@@ -210,7 +212,7 @@ class ChangePage {
       streams.push(streamOf(this.scratch, id, place));
     }
     this.streams = streams;
-    const other = softmax(this.scratch.unembed(this.scratch.finish(this.streams.at(-1).at(-1))));
+    const other = softmax(this.scratch.unembed([this.scratch.finish(this.streams.at(-1).at(-1))])[0]);
     const pair = { answer: tellingToken(other, this.before), wrong: tellingToken(this.before, other) };
     const least = this.differenceOf(this.before, pair), most = this.differenceOf(other, pair);
     this.grid = { count, cells: Array.from({ length: layers }, (_, layer) => this.gridRow(layer, count)) };

@@ -50,14 +50,14 @@ class ChangedModel {
   runOne() {
     this.place = this.ids.length;
     this.ids.push(this.wanted[this.place]);
-    const x = this.model.run(this.ids[this.place], this.place);
-    return this.ids.length === this.wanted.length ? this.model.predict(x) : null;
+    const xs = this.model.run([this.ids[this.place]], this.place);
+    return this.ids.length === this.wanted.length ? this.model.predict(xs)[0] : null;
   }
 
   /** Runs a token with one change alone, from its block on: the cache of the blocks below must be that without it. @param {Change} change @param {number} place @param {Float32Array} stream what enters the block */
   runFrom(change, place, stream) {
     [this.changes, this.place, this.ids] = [[change], place, []];
-    return this.model.run(0, place, change.layer, stream.slice());
+    return this.model.run([0], place, change.layer, [stream.slice()])[0];
   }
 
   /** The logits after a text. @param {number[]} ids */

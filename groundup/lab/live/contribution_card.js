@@ -56,7 +56,7 @@ class ContributionCard {
       await pause();
       if (task !== this.task) return;
     }
-    const whole = centred(model.model.predict(streams.at(-1).at(-1)), id);
+    const whole = centred(model.model.predict([streams.at(-1).at(-1)])[0], id);
     for (const part of partsOf(this.live.config).reverse()) { // from above, so that the blocks below are as they were
       let x;
       for (const [place, layers] of streams.entries()) {
@@ -64,7 +64,7 @@ class ContributionCard {
         await pause();
         if (task !== this.task) return;
       }
-      const logits = model.model.predict(x);
+      const logits = model.model.predict([x])[0];
       const lost = whole - centred(logits, id);
       cells.get(`${part.kind} ${part.layer} ${part.head ?? ""}`).lastChild.textContent = signedLogit(-lost);
     }

@@ -10,8 +10,7 @@ class Explanation {
   constructor(live) {
     this.live = live;
     this.root = byId("inside");
-    this.layer = 0;
-    this.head = 0;
+    this.layer = this.head = -1; // chosen for the first text
     this.against = -1; // the token whose key is compared
     this.candidate = -1; // the token whose row of the output head is compared
     /** Long lists that are shown whole. @type {Set<string>} */
@@ -72,9 +71,11 @@ class Explanation {
     byId("stages").hidden = !ready;
     byId("inside-empty").hidden = ready;
     byId("inside-empty").textContent = live.ids.length ? "Nothing stands before the first token: choose another one." : "Type a text above.";
+    if (ready) this.look = new Inside(live.model, live.tokenizer, live.ids, position, live.sampling());
+    if (ready && this.layer < 0) Object.assign(this, this.look.trace.clearestHead(live.config));
     this.showChoices(position);
     if (!ready) return this.closeInspector(false);
-    this.look = new Inside(live.model, live.tokenizer, live.ids, position, live.sampling()).lookAt(this.layer, this.head);
+    this.look.lookAt(this.layer, this.head);
     this.drawAll();
   }
 
@@ -165,7 +166,7 @@ class Explanation {
   neighbours(id) {
     const { width, vocab_size } = this.live.config, table = this.live.model.weights["embedding.weight"];
     this.lengths ??= Float64Array.from({ length: vocab_size }, (_, row) => lengthOf(rowOf(table, row, width)) || 1);
-    const row = rowOf(table, id, width).slice(), likeness = matvec(table, row, undefined, new Float32Array(vocab_size)).map((value, other) => value / (this.lengths[other] * this.lengths[id]));
+    const row = rowOf(table, id, width).slice(), likeness = products(table, [row])[0].map((value, other) => value / (this.lengths[other] * this.lengths[id]));
     const shown = new Set(), near = [];
     for (const other of Array.from(likeness.keys()).sort((a, b) => likeness[b] - likeness[a])) {
       const text = this.live.tokenizer.show(other);

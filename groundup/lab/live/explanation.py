@@ -28,7 +28,7 @@ def explanation(config: Mapping[str, Any]) -> Node:
 
     block = node(
         "div",
-        _chooser("block", "Block", config["num_layers"], "All blocks do the same steps."),
+        _chooser("block", "Block", config["num_layers"], BLOCKS),
         drawn(norm),
         node(
             "div",
@@ -53,6 +53,10 @@ def explanation(config: Mapping[str, Any]) -> Node:
     )
 
 
+BLOCKS = (
+    "All blocks do the same steps. Shown first is where a head looks most clearly at one token "
+    "before."
+)
 OPENING = (
     "Here is every step that the model takes to guess one token, with its own numbers for the text "
     "in the box. Point at a square or a number, or tap it, to see how it came about and from what."

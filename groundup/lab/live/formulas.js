@@ -148,7 +148,7 @@ class Inside {
   /** Probabilities if the model ended after `layer` blocks (the logit lens). @param {number} layer */
   guess(layer) {
     this.guesses ??= [];
-    this.guesses[layer] ??= softmax(this.model.unembed(this.model.finish(Float32Array.from(this.trace.get("stream", layer)))));
+    this.guesses[layer] ??= softmax(this.model.unembed([this.model.finish(Float32Array.from(this.trace.get("stream", layer)))])[0]);
     return this.guesses[layer];
   }
 

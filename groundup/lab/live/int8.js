@@ -1,5 +1,5 @@
-// Matrices in 8 bits with a scale for each row, and their product with a vector: by int8.wasm where
-// the browser has its SIMD, else by `productOf`, which is the same, readable, and its test.
+// Matrices in 8 bits with a scale for each row, and their product with vectors: by int8.wasm, four at
+// a time, where the browser has its SIMD, else by `productOf`, which is the same, readable, and its test.
 "use strict";
 
 /**
@@ -20,6 +20,9 @@ function productOf(numbers, scales, x, out) {
   }
 }
 
+/** Vectors that the kernel multiplies by a matrix while it reads it once. */
+const TOGETHER = 4;
+
 /** How a large model's weights lie in its bytes: `int8` with `columns` padded to `stride`, or float32. @typedef {{start: number, rows: number, columns: number, stride: number, scales: number}|{start: number, length: number}} Placed */
 
 /** The bytes of a model, with room for the vectors of a product behind them. */
@@ -31,12 +34,13 @@ class Int8Memory {
   constructor(bytes, placed, program) {
     const matrices = placed.filter((each) => "rows" in each), most = (field) => Math.max(16, ...matrices.map((each) => each[field]));
     this.x = Math.ceil(bytes / 16) * 16;
-    this.out = this.x + 4 * most("stride");
-    const pages = Math.ceil((this.out + 4 * most("rows")) / 65536);
+    this.out = this.x + 4 * TOGETHER * most("stride");
+    const pages = Math.ceil((this.out + 4 * TOGETHER * most("rows")) / 65536);
     this.buffer = new ArrayBuffer(0);
     if (program) {
       const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-      this.product = new WebAssembly.Instance(program, { page: { memory } }).exports.product;
+      /** Of one vector, and of TOGETHER. */
+      this.kernels = new WebAssembly.Instance(program, { page: { memory } }).exports;
       this.buffer = memory.buffer;
     } else {
       this.buffer = new ArrayBuffer(pages * 65536);
@@ -52,6 +56,8 @@ class Int8Memory {
 }
 
 class Int8Matrix {
+  together = TOGETHER;
+
   /** @param {Int8Memory} memory @param {{start: number, rows: number, columns: number, stride: number, scales: number}} placed */
   constructor(memory, placed) {
     Object.assign(this, { memory, placed });
@@ -59,20 +65,31 @@ class Int8Matrix {
     this.length = rows * columns;
     this.numbers = new Int8Array(memory.buffer, start, rows * stride);
     this.scales = new Float32Array(memory.buffer, scales, rows);
-    this.x = new Float32Array(memory.buffer, memory.x, stride);
-    this.out = new Float32Array(memory.buffer, memory.out, rows);
+    this.x = new Float32Array(memory.buffer, memory.x, TOGETHER * stride);
+    this.out = new Float32Array(memory.buffer, memory.out, TOGETHER * rows);
   }
 
-  /** W x (+ b). @param {Float32Array} x @param {Float32Array|undefined} b @param {Float32Array} out */
-  times(x, b, out) {
-    const { memory, placed } = this;
-    this.x.set(x);
-    this.x.fill(0, x.length); // up to the stride
-    if (memory.product) memory.product(placed.start, placed.scales, memory.x, memory.out, placed.rows, placed.stride);
-    else productOf(this.numbers, this.scales, this.x, this.out);
-    out.set(this.out);
-    if (b) out.forEach((value, row) => (out[row] = value + b[row]));
-    return out;
+  /** W x (+ b) of each x. @param {Float32Array[]} xs @param {Float32Array} [b] @returns {Float32Array[]} */
+  products(xs, b) {
+    const found = [];
+    for (let first = 0, count; first < xs.length; first += count) {
+      count = xs.length - first < TOGETHER ? 1 : TOGETHER;
+      found.push(...this.productsOf(xs.slice(first, first + count)));
+    }
+    if (b) for (const out of found) out.forEach((value, row) => (out[row] = value + b[row]));
+    return found;
+  }
+
+  /** @param {Float32Array[]} xs one, or TOGETHER */
+  productsOf(xs) {
+    const { memory } = this, { start, scales, rows, stride } = this.placed;
+    xs.forEach((x, n) => {
+      this.x.set(x, n * stride);
+      this.x.fill(0, n * stride + x.length, (n + 1) * stride);
+    });
+    if (memory.kernels) memory.kernels[xs.length === 1 ? "product" : "products"](start, scales, memory.x, memory.out, rows, stride);
+    else xs.forEach((_, n) => productOf(this.numbers, this.scales, this.x.subarray(n * stride, (n + 1) * stride), this.out.subarray(n * rows, (n + 1) * rows)));
+    return xs.map((_, n) => this.out.slice(n * rows, (n + 1) * rows));
   }
 
   /** One row as numbers. @param {number} row */

@@ -1,5 +1,6 @@
-// The forward pass of one token, with a key/value cache: id and position -> logits. Weights are
-// float32, sums are float64. Each kernel is the plain formula; groundup/model/ has the same in torch.
+// The forward pass of one token or several that follow one another, with a key/value cache: ids and
+// the first one's position -> logits. Weights are float32, sums are float64. Each kernel is the plain
+// formula; groundup/model/ has the same in torch.
 "use strict";
 
 /**
@@ -33,7 +34,7 @@
  * @typedef {{frequencies: number[], factor: number}} Rotation
  * @typedef {Object<string, Float32Array|Int8Matrix>} Weights   by groundup's own names; of 8 bits are matrices of a large model (int8.js)
  *
- * What a probe is called with, in the order of the computation. Of a token: `embedding` (its row),
+ * What a probe is called with, one token at a time, in the order of the computation. Of a token: `embedding` (its row),
  * `position_embedding` (what is added to it, if anything), `stream` (the input of block `layer`; of
  * layer L the output of the last block), `final_norm`, `logits`. Of a block: `attention_norm`,
  * `query`, `query_norm`, `query_rotated` and the same of `key` (all heads; the last two where the
@@ -48,22 +49,47 @@
  * @param {number} head    -1: of no single head
  */
 
-/** out = W x (+ b): each row of W [rows, x.length] times x. @param {Float32Array|Int8Matrix} W @param {Float32Array} x @param {Float32Array|undefined} b @param {Float32Array} out */
+/** W x (+ b) of each x. @param {Float32Array|Int8Matrix} W @param {Float32Array[]} xs @param {Float32Array} [b] @returns {Float32Array[]} */
+const products = (W, xs, b) => (ArrayBuffer.isView(W) ? xs.map((x) => matvec(W, x, b, new Float32Array(W.length / x.length))) : W.products(xs, b));
+
+/** out = W x (+ b): each row of W [rows, x.length] times x. @param {Float32Array} W @param {Float32Array} x @param {Float32Array|undefined} b @param {Float32Array} out */
 function matvec(W, x, b, out) {
-  if (!ArrayBuffer.isView(W)) return W.times(x, b, out);
-  const columns = x.length, whole = columns - (columns % 4);
-  for (let row = 0, start = 0; row < out.length; row++, start += columns) {
-    let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-    for (let c = 0, w = start; c < whole; c += 4, w += 4) {
-      s0 += W[w] * x[c];
-      s1 += W[w + 1] * x[c + 1];
-      s2 += W[w + 2] * x[c + 2];
-      s3 += W[w + 3] * x[c + 3];
-    }
-    for (let c = whole; c < columns; c++) s0 += W[start + c] * x[c];
-    out[row] = s0 + s1 + s2 + s3 + (b ? b[row] : 0);
-  }
+  for (let row = 0; row < out.length; row++) out[row] = dotAt(W, row * x.length, x) + (b ? b[row] : 0);
   return out;
+}
+
+/** The product of x with the numbers of W from `start` on. @param {Float32Array} W @param {number} start @param {Float32Array} x */
+function dotAt(W, start, x) {
+  const columns = x.length, whole = columns - (columns % 4);
+  let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+  for (let c = 0, w = start; c < whole; c += 4, w += 4) {
+    s0 += W[w] * x[c];
+    s1 += W[w + 1] * x[c + 1];
+    s2 += W[w + 2] * x[c + 2];
+    s3 += W[w + 3] * x[c + 3];
+  }
+  for (let c = whole; c < columns; c++) s0 += W[start + c] * x[c];
+  return s0 + s1 + s2 + s3;
+}
+
+/**
+ * out = the sum of rows of W, each times its weight: four columns at a time, which is twice as fast as row by row.
+ * @param {Float32Array} W @param {number} start of the first row @param {number} stride from row to row @param {Float64Array} weights @param {Float32Array} out
+ */
+function addRows(W, start, stride, weights, out) {
+  for (let c = 0; c < out.length; c += 4) {
+    let s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+    for (let row = 0, w = start + c; row < weights.length; row++, w += stride) {
+      s0 += weights[row] * W[w];
+      s1 += weights[row] * W[w + 1];
+      s2 += weights[row] * W[w + 2];
+      s3 += weights[row] * W[w + 3];
+    }
+    out[c] = s0;
+    out[c + 1] = s1; // beyond the last column nothing is stored
+    out[c + 2] = s2;
+    out[c + 3] = s3;
+  }
 }
 
 /** One row of a matrix. @param {Float32Array|Int8Matrix} W @param {number} row @param {number} columns @returns {Float32Array} */
@@ -130,7 +156,7 @@ const FEEDFORWARDS = {
   gelu: { activation: gelu, slope: geluSlope, gated: false },
 };
 
-/** Where the norms are, as in groundup/model/block.py: x the stream, f the part, n and m the norms of its input and output, add the sum. */
+/** Where the norms are, as in groundup/model/block.py: x the streams of the tokens, f the part, n and m the norms of its input and output, add the sum. */
 const WIRINGS = {
   pre: (x, f, n, m, add) => add(x, f(n(x))),
   post: (x, f, n, m, add) => m(add(x, f(x))),
@@ -140,6 +166,8 @@ const WIRINGS = {
 
 /** @param {Float32Array} one @param {Float32Array} other */
 const plus = (one, other) => one.map((value, index) => value + other[index]);
+/** The sum of each pair. @param {Float32Array[]} ones @param {Float32Array[]} others */
+const plusEach = (ones, others) => ones.map((one, n) => plus(one, others[n]));
 
 /** Turns each pair (i, i + D/2) by its angle, in place. @param {Float32Array} head @param {number} position @param {Rotation} rotation */
 function rotate(head, position, rotation) {
@@ -182,26 +210,42 @@ class LiveModel {
     return values;
   }
 
+  /** The same of each token. @param {string} name @param {Float32Array[]} each */
+  atEach(name, each, layer = -1) {
+    for (const values of each) this.at(name, values, layer);
+    return each;
+  }
+
+  /** Tokens of a text that are read at once. */
+  get together() {
+    return this.weights["embedding.weight"].together ?? 1;
+  }
+
   /**
    * The logits [V] after the token `id` at `position`, whose key and value are stored: all tokens
    * before it must have been. A token that is run again gives the same.
    * @param {number} id @param {number} position @returns {Float32Array}
    */
   step(id, position) {
-    return this.predict(this.run(id, position));
+    return this.steps([id], position)[0];
   }
 
-  /** What leaves the last block; from a later block on, `stream` is what enters that. @param {number} id @param {number} position @param {number} first @param {Float32Array|null} stream */
-  run(id, position, first = 0, stream = null) {
-    this.makeRoom(position);
-    let x = this.at("stream", stream ?? this.embed(id, position), first);
-    for (let layer = first; layer < this.config.num_layers; layer++) x = this.at("stream", this.block(layer, x, position), layer + 1);
-    return x;
+  /** The same of several tokens: a matrix of 8 bits is read once for some of them. @param {number[]} ids @param {number} position of the first @returns {Float32Array[]} */
+  steps(ids, position) {
+    return this.predict(this.run(ids, position));
   }
 
-  /** The logits [V] of what leaves the last block. @param {Float32Array} x */
-  predict(x) {
-    return this.at("logits", this.unembed(this.at("final_norm", this.finish(x))));
+  /** What leaves the last block; from a later block on, `streams` are what enters that. @param {number[]} ids @param {number} position @param {number} first @param {Float32Array[]} [streams] */
+  run(ids, position, first = 0, streams = undefined) {
+    this.makeRoom(position + ids.length - 1);
+    let xs = this.atEach("stream", streams ?? ids.map((id, n) => this.embed(id, position + n)), first);
+    for (let layer = first; layer < this.config.num_layers; layer++) xs = this.atEach("stream", this.block(layer, xs, position), layer + 1);
+    return xs;
+  }
+
+  /** The logits [V] of what leaves the last block. @param {Float32Array[]} xs */
+  predict(xs) {
+    return this.atEach("logits", this.unembed(this.atEach("final_norm", xs.map((x) => this.finish(x)))));
   }
 
   /** Keys and values have room for twice as many tokens as often as it is needed. @param {number} position */
@@ -219,12 +263,10 @@ class LiveModel {
     return this.config.block === "post" ? x : this.norm("final_norm", x);
   }
 
-  /** The logits [V] of what `finish` gives: its product with each token's row. @param {Float32Array} x */
-  unembed(x) {
-    const head = this.config.tied_head ? "embedding.weight" : "head.weight";
-    const logits = matvec(this.weights[head], x, undefined, new Float32Array(this.config.vocab_size));
-    if (this.config.logit_softcap) return logits.map((value) => softcap(value, this.config.logit_softcap));
-    return logits;
+  /** The logits [V] of what `finish` gives: its product with each token's row. @param {Float32Array[]} xs */
+  unembed(xs) {
+    const { tied_head, logit_softcap } = this.config, logits = products(this.weights[tied_head ? "embedding.weight" : "head.weight"], xs);
+    return logit_softcap ? logits.map((each) => each.map((value) => softcap(value, logit_softcap))) : logits;
   }
 
   /** The row of the embedding, and of the positions where they are added. @param {number} id @param {number} position */
@@ -246,18 +288,18 @@ class LiveModel {
     return sinusoidRow(position, width, sinusoids);
   }
 
-  /** @param {number} layer @param {Float32Array} x @param {number} position */
-  block(layer, x, position) {
-    const attention = (input) => this.attention(layer, input, position);
-    const feedforward = (input) => this.feedforward(layer, input);
-    const norm = (part) => (input) => this.at(part, this.norm(`blocks.${layer}.${part}`, input), layer);
+  /** @param {number} layer @param {Float32Array[]} xs @param {number} position of the first */
+  block(layer, xs, position) {
+    const attention = (inputs) => this.attention(layer, inputs, position);
+    const feedforward = (inputs) => this.feedforward(layer, inputs);
+    const norm = (part) => (inputs) => this.atEach(part, inputs.map((x) => this.norm(`blocks.${layer}.${part}`, x)), layer);
     if (this.config.block === "parallel") {
-      const input = norm("attention_norm")(x);
-      return plus(this.at("between", plus(x, attention(input)), layer), feedforward(input));
+      const inputs = norm("attention_norm")(xs);
+      return plusEach(this.atEach("between", plusEach(xs, attention(inputs)), layer), feedforward(inputs));
     }
     const wire = WIRINGS[this.config.block];
-    const between = this.at("between", wire(x, attention, norm("attention_norm"), norm("attention_output_norm"), plus), layer);
-    return wire(between, feedforward, norm("feedforward_norm"), norm("feedforward_output_norm"), plus);
+    const between = this.atEach("between", wire(xs, attention, norm("attention_norm"), norm("attention_output_norm"), plusEach), layer);
+    return wire(between, feedforward, norm("feedforward_norm"), norm("feedforward_output_norm"), plusEach);
   }
 
   /** @param {string} name @param {Float32Array} x */
@@ -267,43 +309,49 @@ class LiveModel {
     return layerNorm(x, weight, this.weights[`${name}.bias`], this.config.norm_eps);
   }
 
-  /** @param {string} name of a layer with a weight, and for some a bias @param {Float32Array} x */
-  linear(name, x) {
-    const weight = this.weights[`${name}.weight`];
-    return matvec(weight, x, this.weights[`${name}.bias`], new Float32Array(weight.length / x.length));
+  /** @param {string} name of a layer with a weight, and for some a bias @param {Float32Array[]} xs */
+  linear(name, xs) {
+    return products(this.weights[`${name}.weight`], xs, this.weights[`${name}.bias`]);
   }
 
-  /** @param {number} layer @param {Float32Array} x */
-  feedforward(layer, x) {
+  /** @param {number} layer @param {Float32Array[]} xs */
+  feedforward(layer, xs) {
     const { activation, gated } = FEEDFORWARDS[this.config.feedforward], name = `blocks.${layer}.feedforward.`;
-    const up = this.at("up", this.linear(`${name}up`, x), layer);
+    const ups = this.atEach("up", this.linear(`${name}up`, xs), layer);
     const inner = gated
-      ? this.at("gate", this.linear(`${name}gate`, x), layer).map((value, index) => activation(value) * up[index])
-      : up.map(activation);
-    return this.at("feedforward", this.linear(`${name}down`, this.at("inner", inner, layer)), layer);
+      ? this.atEach("gate", this.linear(`${name}gate`, xs), layer).map((gate, n) => gate.map((value, index) => activation(value) * ups[n][index]))
+      : ups.map((up) => up.map(activation));
+    return this.atEach("feedforward", this.linear(`${name}down`, this.atEach("inner", inner, layer)), layer);
   }
 
-  /** softmax(Q K^T / sqrt(D)) V for the one new token. @param {number} layer @param {Float32Array} x @param {number} position */
-  attention(layer, x, position) {
-    const { num_heads, num_kv_heads, head_width } = this.config;
-    const name = `blocks.${layer}.attention.`, stored = num_kv_heads * head_width;
-    const queries = this.projected(layer, "query", x, position);
-    this.keys[layer].set(this.projected(layer, "key", x, position), position * stored);
-    this.values[layer].set(this.at("value", this.linear(`${name}value`, x), layer), position * stored);
-    const mixed = new Float32Array(num_heads * head_width);
+  /** softmax(Q K^T / sqrt(D)) V for each new token. @param {number} layer @param {Float32Array[]} xs @param {number} position of the first */
+  attention(layer, xs, position) {
+    const name = `blocks.${layer}.attention.`, stored = this.config.num_kv_heads * this.config.head_width;
+    const [queries, keys] = ["query", "key"].map((part) => this.linear(name + part, xs).map((all, n) => this.positioned(layer, part, all, position + n)));
+    const values = this.atEach("value", this.linear(`${name}value`, xs), layer);
+    const mixed = xs.map((_, n) => {
+      this.keys[layer].set(keys[n], (position + n) * stored);
+      this.values[layer].set(values[n], (position + n) * stored);
+      return this.mixHeads(layer, queries[n], position + n);
+    });
+    return this.atEach("attention", this.linear(`${name}output`, this.atEach("heads", mixed, layer)), layer);
+  }
+
+  /** What all heads of a token give, joined. @param {number} layer @param {Float32Array} queries @param {number} position */
+  mixHeads(layer, queries, position) {
+    const { num_heads, num_kv_heads, head_width } = this.config, mixed = new Float32Array(num_heads * head_width);
     for (let head = 0; head < num_heads; head++) {
       const shared = Math.floor(head / (num_heads / num_kv_heads)) * head_width;
       const query = queries.subarray(head * head_width, (head + 1) * head_width);
       this.mix(layer, head, query, shared, position, mixed.subarray(head * head_width, (head + 1) * head_width));
     }
-    return this.at("attention", this.linear(`${name}output`, this.at("heads", mixed, layer)), layer);
+    return mixed;
   }
 
-  /** Queries or keys of all heads: projected, normalised and rotated. @param {number} layer @param {"query"|"key"} part @param {Float32Array} x @param {number} position */
-  projected(layer, part, x, position) {
-    const { head_width, qk_norm, norm_eps } = this.config;
-    const name = `blocks.${layer}.attention.${part}`, weight = this.weights[`${name}_norm.weight`];
-    let all = this.at(part, this.linear(name, x), layer);
+  /** Queries or keys of all heads of a token: normalised and rotated. @param {number} layer @param {"query"|"key"} part @param {Float32Array} all @param {number} position */
+  positioned(layer, part, all, position) {
+    const { head_width, qk_norm, norm_eps } = this.config, weight = this.weights[`blocks.${layer}.attention.${part}_norm.weight`];
+    this.at(part, all, layer);
     const heads = () => Array.from({ length: all.length / head_width }, (_, head) => all.subarray(head * head_width, (head + 1) * head_width));
     if (qk_norm === "projection") all = rmsNorm(all, weight, norm_eps);
     if (qk_norm === "head") for (const head of heads()) head.set(rmsNorm(head, weight, norm_eps));
@@ -322,15 +370,10 @@ class LiveModel {
     const scores = new Float64Array(position + 1 - first), factor = 1 / Math.sqrt(score_width);
     for (let token = first; token <= position; token++) {
       const start = token * stored + shared;
-      let sum = 0;
-      for (let d = 0; d < head_width; d++) sum += query[d] * keys[start + d];
       const bias = slopes.length ? -slopes[head] * (position - token) : 0;
-      scores[token - first] = softcap(sum * factor, score_softcap) + bias;
+      scores[token - first] = softcap(dotAt(keys, start, query) * factor, score_softcap) + bias;
     }
     const weights = this.at("weights", softmax(this.at("scores", scores, layer, head)), layer, head);
-    for (let token = first; token <= position; token++) {
-      const start = token * stored + shared, weight = weights[token - first];
-      for (let d = 0; d < head_width; d++) out[d] += weight * values[start + d];
-    }
+    addRows(values, first * stored + shared, stored, weights, out);
   }
 }

@@ -114,7 +114,7 @@ class LivePage {
     const task = ++this.task;
     let paused = performance.now();
     while (this.cached < this.ids.length && task === this.task) {
-      this.runOne();
+      this.runSome(this.model.together);
       if (performance.now() - paused > PAUSE_MS) {
         this.say(`Reading: ${this.cached} of ${this.ids.length} tokens.`);
         await frame();
@@ -124,12 +124,15 @@ class LivePage {
     return task === this.task;
   }
 
-  /** Runs the first token that is not in the cache, and notes the share of the one after it. */
-  runOne() {
-    const position = this.cached++;
-    this.logits = this.model.step(this.ids[position], position);
-    if (position === 0) this.shares[0] = null;
-    if (position + 1 < this.ids.length) this.shares[position + 1] = softmax(this.logits)[this.ids[position + 1]];
+  /** Runs the first tokens that are not in the cache, and notes the share of the one after each. @param {number} most */
+  runSome(most) {
+    const first = this.cached, some = this.model.steps(this.ids.slice(first, first + most), first);
+    if (first === 0) this.shares[0] = null;
+    for (const logits of some) {
+      const next = ++this.cached;
+      this.logits = logits;
+      if (next < this.ids.length) this.shares[next] = softmax(logits)[this.ids[next]];
+    }
   }
 
   /** The logits before the token at a place. @param {number} place */
@@ -173,7 +176,7 @@ class LivePage {
     this.shares[this.ids.length] = softmax(this.logits)[id];
     this.ids.push(id);
     this.place = this.ids.length;
-    if (this.ids.length < this.config.context_tokens) this.runOne();
+    if (this.ids.length < this.config.context_tokens) this.runSome(1);
   }
 
   whyEnded() {

@@ -70,7 +70,7 @@ const STAGES = {
   positions(look, page) {
     const { config, layer } = look, result = [];
     if (look.trace.has("position_embedding")) {
-      result.push(whole(look, page, "embedding", -1, "embedding"), operator("+"), whole(look, page, "position_embedding", -1, `list of place ${look.position}`), operator("="));
+      result.push(whole(look, page, "embedding", -1, "embedding"), operator("+"), whole(look, page, "position_embedding", -1, `list of place ${look.position + 1}`), operator("="));
       result.push(whole(look, page, "stream", 0, "what enters the first block"));
     }
     if (config.positions !== "rope") return result;

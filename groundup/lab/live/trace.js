@@ -39,6 +39,22 @@ class TokenTrace {
     return found;
   }
 
+  /**
+   * The head with which the pictures begin: of the first block that has one which gives an earlier token twice an
+   * even share, the one that gives most. The first token does not count: heads look at it that find nothing.
+   * @param {LiveConfig} config @returns {{layer: number, head: number}}
+   */
+  clearestHead({ num_layers, num_heads }) {
+    let best = { layer: 0, head: 0 }, most = 0;
+    for (let layer = 0; layer < num_layers && most < 2; layer++) {
+      for (let head = 0; head < num_heads; head++) {
+        const weights = this.get("weights", layer, head), share = weights.length * Math.max(...weights.subarray(1, -1));
+        if (share > most) [best, most] = [{ layer, head }, share];
+      }
+    }
+    return best;
+  }
+
   /** Queries or keys of a layer as they are compared: after norm and rotation. @param {"query"|"key"} part @param {number} layer */
   compared(part, layer) {
     for (const name of [`${part}_rotated`, `${part}_norm`]) if (this.has(name, layer)) return this.get(name, layer);
