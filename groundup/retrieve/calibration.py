@@ -22,7 +22,7 @@ from groundup.files import read_text, write_json, write_text
 from groundup.packs.pack import MIN_QUESTIONS
 from groundup.progress import Progress
 from groundup.retrieve.answer import Answer, AskConfig, read
-from groundup.retrieve.answer_text import part_text
+from groundup.retrieve.answer_text import said_text
 from groundup.retrieve.database import begin_change, end_change
 from groundup.retrieve.evidence import BOTH, MIN_EVIDENCE, READER, WORDS, no_evidence
 from groundup.retrieve.index import Index
@@ -34,6 +34,7 @@ from groundup.retrieve.known_questions import (
     outcome_of,
     questions_in,
 )
+from groundup.retrieve.notes import Note
 from groundup.retrieve.operating_points import DEFAULT, EVIDENCE_FILE, MAX_REFUSED, chosen_by
 from groundup.retrieve.rankings import AUTO, ranking_of
 from groundup.retrieve.refusals import refusal_of
@@ -198,8 +199,7 @@ def shown_sentences(answer: Answer) -> list[str]:
     """Return the sentences of an answer as they are read, without the numbers of their sources."""
     if not answer.found:
         return []
-    cited = [each for each in answer.parts if hasattr(each, "source")]
-    return [part_text(each).rpartition(" [")[0] for each in cited]
+    return [said_text(each) for each in answer.parts if not isinstance(each, Note)]
 
 
 def cited_documents(answer: Answer) -> list[str]:

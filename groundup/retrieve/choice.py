@@ -6,6 +6,7 @@
     a band of a table                       "six thousand pounds": the row "£3,000 to £7,499", not
                                             its neighbours; "on 4 October": "| 4 and 5 October |"
     a day in a sentence's range             "on Christmas Day": "closed 24 December to 2 January"
+    a pointer to another document           "[What is a token?](tokens.md)" is no answer
 
 and of two rows that fit about as well the one whose name is of what is asked ("a crown": "Porcelain
 crown", not "Implant with crown"), and that with room enough ("for 20 people": the row that serves
@@ -19,9 +20,11 @@ from datetime import date
 from functools import lru_cache
 
 from groundup.language.calendar_dates import asked_days
+from groundup.language.stop_words import language_by_stop_words
 from groundup.language.terms import stems, words
 from groundup.retrieve.asked_values import has_asked_value
 from groundup.retrieve.follow_up import own_words
+from groundup.retrieve.markdown_marks import LINK
 from groundup.retrieve.number_ranges import (
     HOLDS,
     MISSES,
@@ -30,12 +33,21 @@ from groundup.retrieve.number_ranges import (
     fit_of_date,
     fit_of_number,
 )
-from groundup.retrieve.table_rows import Table
+from groundup.retrieve.table_rows import Table, cells
 
 KIND = 1 / 0.85
 # Of a row in the band of numbers or of days that is asked for, of one beside it, and of a sentence
 # about the day.
 IN_BAND, IN_DAYS, BESIDE_BAND, OF_DAY = 1.25, 1.1, 0.6, 1.15
+# Of a sentence that only says where another document tells of what is asked.
+POINTER = 0.6
+_ELSEWHERE = re.compile(r"(?![a-z+]+:)[^#\s]", re.IGNORECASE)
+_HOW = re.compile(
+    r"\bhow (?:do|can|could|would|should|to|does one)\b|\b(?:what|which) (?:is the )?(?:command|code|call|"
+    r"statement|syntax)\b|\b(?:command|code|syntax|example) (?:for|to|of)\b|\bwie (?:kann|mache|geht)\b|"
+    r"\bcomment\b",
+    re.IGNORECASE,
+)
 _PREPOSITION = re.compile(
     r"[(]|\b(?:with|without|for|per|plus|including|mit|ohne|für|avec|sans|pour)\b",
     re.IGNORECASE,
@@ -49,6 +61,8 @@ def factor(
     found = 1.0
     if has_asked_value(question, text):
         found = KIND
+    if is_pointer(question, text):
+        found = POINTER
     if text.startswith("|"):
         if asked_numbers(question):
             found *= _in_band(table(), IN_BAND, lambda cell: fit_of_number(question, cell))
@@ -59,6 +73,35 @@ def factor(
     if is_of_day and fit_of_date(question, text, today) == HOLDS:
         found *= OF_DAY
     return found
+
+
+def asks_how(question: str) -> bool:
+    """Whether a question asks for a way, which code or a command may be."""
+    return _HOW.search(question) is not None
+
+
+def is_pointer(question: str, text: str) -> bool:
+    """Whether all that a text has of a question is the text of links to other documents, or a row
+    has nothing but such links beside its name.
+
+    >>> is_pointer("what is a token?", "| 3 | [What is a token?](tokens.md) | 10 minutes |")
+    True
+    >>> is_pointer("what is a token?", "A token is a piece of text, see [the course](course.md).")
+    False
+    """
+    links = [each for each in LINK.finditer(text) if _ELSEWHERE.match(each[2])]
+    if not links:
+        return False
+    rest = LINK.sub(" ", text)
+    if text.startswith("|") and not own_words(" ".join(cells(rest)[1:])):
+        return True
+    language = language_by_stop_words(words(question))
+    asked = _asked(question, language)
+    linked = asked & set(stems(words(" ".join(each[1] for each in links)), language))
+    others = asked & set(stems(words(rest), language))
+    if text.startswith("|"):
+        return bool(linked) and linked >= others
+    return bool(linked) and not others
 
 
 def _in_band(table: Table | None, inside: float, fit: Callable[[str], int]) -> float:

@@ -10,10 +10,11 @@ supports it.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import stems, terms, words
+from groundup.retrieve.markdown_marks import without_marks
 from groundup.retrieve.passages import Passage, heading_of
 from groundup.retrieve.quotes import quotations
 from groundup.retrieve.sentences import TextSpan, sentence_spans
@@ -65,6 +66,15 @@ class Quote:
     """The table that it is a row of."""
     dated: str = ""
     """The date of its document, where documents differ."""
+    is_code: bool = False
+    """Whether it is a code block, whose lines stay as they are."""
+    plain: str = ""
+    """Its text without the marks of Markdown, where it has some; as it is read."""
+
+    @property
+    def readable(self) -> str:
+        """The text as it is read."""
+        return self.plain or self.text
 
 
 @dataclass(frozen=True)
@@ -179,7 +189,9 @@ def _sentences_and_code(text: str) -> Iterator[tuple[int, int, bool]]:
             yield place + first, place + last, False
         code = text[code_start:code_end]
         if code.strip():
-            yield code_start + len(code) - len(code.lstrip()), code_start + len(code.rstrip()), True
+            blank = code[: len(code) - len(code.lstrip())]
+            first = code_start + blank.rfind("\n") + 1  # with the first line's indentation
+            yield first, code_start + len(code.rstrip()), True
         place = end
 
 
@@ -206,11 +218,19 @@ def quote_of(passage: Passage, number: int, said: Statement) -> Quote:
 
     def quote(start: int, end: int, head: "Quote | None" = None) -> Quote:
         text = passage.text[start:end]
-        return Quote(text, number, passage.start + start, passage.start + end, head)
+        found = Quote(text, number, passage.start + start, passage.start + end, head)
+        plain = without_marks(text)
+        if plain == text:
+            return found
+        return replace(found, plain=plain)
 
-    if not said.head:
-        return quote(said.start, said.end)
-    return quote(said.start, said.end, quote(*said.head))
+    head = None
+    if said.head:
+        head = quote(*said.head)
+    found = quote(said.start, said.end, head)
+    if said.is_code:
+        return replace(found, is_code=True, plain="")
+    return found
 
 
 def shown_text(quote: Quote) -> str:
@@ -218,8 +238,8 @@ def shown_text(quote: Quote) -> str:
     head.
     """
     if quote.in_words or quote.head is None:
-        return quote.in_words or quote.text
-    return f"{quote.head.text} {quote.text}"
+        return quote.in_words or quote.readable
+    return f"{quote.head.readable} {quote.readable}"
 
 
 def _is_heading(text: str, following: str, title: str) -> bool:

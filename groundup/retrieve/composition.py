@@ -22,7 +22,7 @@ from datetime import date
 from groundup.language import weekdays
 from groundup.language.terms import stems, terms
 from groundup.retrieve.asked_values import asked_kinds
-from groundup.retrieve.choice import factor, named_row, row_of_band, row_of_capacity
+from groundup.retrieve.choice import KIND, asks_how, factor, named_row, row_of_band, row_of_capacity
 from groundup.retrieve.cite import (
     DIFFERS,
     MAX_QUOTE_CHARACTERS,
@@ -99,6 +99,7 @@ _REST = re.compile(
     r"beyond|others?|otherwise|sonst|andere[nrsm]?|ailleurs|autres?)\b",
     re.IGNORECASE,
 )
+_FENCE = re.compile(r"\s*(?:[`~]{3,}[^\n]*\n)?\s*")
 _FOOTNOTE = re.compile(r"\\?[*†¹²]")
 
 
@@ -138,6 +139,7 @@ def compose(
         or _exception(best, found, question)
         or _exception_beside(best, question)
         or _of_the_rest(best, question)
+        or (asks_how(question) and _code_behind(best))
         or qualifying_statement(best.passage, best.place)
     )
     if qualifying is not None and not _overlaps(qualifying, quotes[0], best.passage):
@@ -286,9 +288,10 @@ def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> Sc
             return each
 
     def value(each: ScoredStatement) -> float:
-        return each.value * factor(
-            question, each.said.text, today, lambda: table_of(each.passage, each.place)
-        )
+        found = factor(question, each.said.text, today, lambda: table_of(each.passage, each.place))
+        if asks_how(question) and (each.said.is_code or _code_behind(each)):
+            found = KIND
+        return each.value * found
 
     near = [each for each in found if each.value >= MIN_CHOSEN * found[0].value]
     best = max(near, key=value)
@@ -312,6 +315,9 @@ def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> Sc
 def _quote(best: ScoredStatement, question: str) -> Quote:
     """Return a sentence as it is shown."""
     passage, said = best.passage, best.said
+    behind = _code_behind(best)
+    if behind and behind.head == (said.start, said.end):
+        return quote_of(passage, best.source, behind)
     if listed := _list_below(passage, best.place) or _list_around(best, question):
         return quote_of(passage, best.source, listed)
     quote = quote_of(passage, best.source, said)
@@ -319,6 +325,20 @@ def _quote(best: ScoredStatement, question: str) -> Quote:
     if table is None:
         return quote
     return replace(quote, table=table, in_words=answer_in_words(table, question, passage.language))
+
+
+def _code_behind(best: ScoredStatement) -> Statement | None:
+    """Return the code right behind a sentence: "Take it out of the index:" of "how do I unstage a
+    file?" says nothing without it.
+    """
+    behind = statements(best.passage)[best.place + 1 : best.place + 2]
+    if best.said.is_code or best.is_row or not behind or not behind[0].is_code:
+        return None
+    code = behind[0]
+    between = best.passage.text[best.said.end : code.start]
+    if code.end - code.start > MAX_QUOTE_CHARACTERS or not _FENCE.fullmatch(between):
+        return None
+    return code
 
 
 def _list_below(passage: Passage, place: int) -> Statement | None:

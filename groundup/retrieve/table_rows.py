@@ -16,22 +16,24 @@ from dataclasses import dataclass
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import stems, words
 from groundup.retrieve.asked_values import VALUE_KINDS
+from groundup.retrieve.markdown_marks import without_marks
 
 _CELL = re.compile(r"(?<!\\)\|")
-_MARKUP = re.compile(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}")
+# A mark of a footnote.
+_FOOTNOTE = re.compile(r"(?<=[\w)])\\?\*{1,3}\Z")
 
 
 def cells(line: str) -> list[str]:
-    r"""Return the cells of a table's line, without spaces and emphasis.
+    r"""Return the cells of a table's line, without spaces, marks of Markdown and of footnotes.
 
-    >>> cells("| **Crown** | £690 | a \\| b |")
-    ['Crown', '£690', 'a | b']
+    >>> cells("| **Crown**\\* | £690 | a \\| b | `max_tokens` |")
+    ['Crown', '£690', 'a | b', 'max_tokens']
     """
     inner = line.strip().removeprefix("|")
     if inner.endswith("|") and not inner.endswith("\\|"):
         inner = inner[:-1]
-    parts = (_MARKUP.sub("", part.strip()) for part in _CELL.split(inner))
-    return [part.replace("\\|", "|") for part in parts]
+    parts = (part.strip().replace("\\|", "|") for part in _CELL.split(inner))
+    return [_FOOTNOTE.sub("", without_marks(part, keep_code_marks=False)) for part in parts]
 
 
 def row_in_words(head: str, row: str) -> str:

@@ -2,22 +2,30 @@
 
 import { node } from "./dom.js";
 import { say } from "./language.js";
+import { rendered } from "./render.js";
 
 const ITEM = /^\s*(?:[-*•]|\d{1,3}[.)])\s+/;
 const AMOUNT = /(\d) (?=[€£$%])/g; // stays on one line
 const LONG_WORD = 24; // characters
 
+/** Its text as it is read, without the marks of Markdown. */
+const read = (quote) => quote.plain || quote.text;
+
 /** The element of a quotation; `cite` is the button with the number of its source. */
 export function quotation(quote, cite) {
   if (quote.in_words) return node("div", { class: `row-said ${quote.role}` }, node("p", {}, withNumber(quote.in_words, cite)), quote.table ? tableOf(quote.table) : null);
-  const lines = quote.text.split(/\n\s*/).filter((line) => line.trim());
+  if (quote.is_code) return node("div", { class: quote.role }, codeHead(quote, cite), rendered({ tag: "pre", language: "", children: [{ text: quote.text, at: 0 }] }, []));
+  const lines = read(quote).split(/\n\s*/).filter((line) => line.trim());
   if (lines.length > 1 && lines.slice(1).every((line) => ITEM.test(line))) {
     const head = ITEM.test(lines[0]) ? [] : lines.splice(0, 1);
-    return listed([quote.head?.text, ...head].filter(Boolean).join(" … "), lines, quote.role, cite);
+    return listed([quote.head && read(quote.head), ...head].filter(Boolean).join(" … "), lines, quote.role, cite);
   }
-  if (quote.head && ITEM.test(quote.text)) return listed(quote.head.text, [quote.text], quote.role, cite);
-  return node("blockquote", { class: quote.role }, withNumber(quoted(quote.head ? `${quote.head.text} … ${quote.text}` : quote.text.replace(ITEM, "")), cite));
+  if (quote.head && ITEM.test(quote.text)) return listed(read(quote.head), [read(quote)], quote.role, cite);
+  return node("blockquote", { class: quote.role }, withNumber(quoted(quote.head ? `${read(quote.head)} … ${read(quote)}` : read(quote).replace(ITEM, "")), cite));
 }
+
+/** The line that code belongs to, or the number alone. */
+const codeHead = (quote, cite) => (quote.head ? node("blockquote", {}, withNumber(quoted(read(quote.head)), cite)) : node("p", {}, cite));
 
 /** A text with the number of its source, which stays on the line of a last word that is not long. */
 function withNumber(text, cite) {
