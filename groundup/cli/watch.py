@@ -1,5 +1,6 @@
 """`groundup watch`: a live page over runs in training."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from groundup.report.live.follow import Watched
 
 PORT = 8765
+# A script of the page that is written for the browser that asks.
+TEXTS = "texts.js"
 
 
 @grouped()
@@ -77,19 +80,29 @@ def serve(watched: "Watched", port: int, listen: ListenOptions) -> None:
 
 
 def watch_app(watched: "Watched") -> "Starlette":
-    """The page, /runs.json (one row per run) and /runs/3.json (everything about one run)."""
+    """The page, /runs.json (one row per run) and /runs/3.json (everything about one run); texts in
+    the language that the browser prefers.
+    """
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
 
-    from groundup.http.page import INDEX, page_files
+    from groundup.http.page import INDEX, MEDIA_TYPES, page_files
     from groundup.http.responses import JsonResponse, RefusedError, error_handlers, path_number
+    from groundup.language.messages import preferred_language
+    from groundup.language.page_texts import page_language
 
     files = page_files("groundup.report.live")
 
+    def language(request: Request) -> str:
+        return preferred_language(request.headers.get("accept-language", ""))
+
     def page(request: Request) -> Response:
         name = request.path_params.get("name", INDEX)
+        if name == TEXTS:
+            script, headers = page_script(language(request)), {"Vary": "Accept-Language"}
+            return Response(script, media_type=MEDIA_TYPES[".js"], headers=headers)
         if name not in files:
             raise RefusedError(404, "There is no such page.")
         media_type, content = files[name]
@@ -99,7 +112,8 @@ def watch_app(watched: "Watched") -> "Starlette":
         return JsonResponse({"runs": watched.summaries()})
 
     def one(request: Request) -> Response:
-        detail = watched.detail(path_number(request.path_params["number"]))
+        with page_language(language(request)):
+            detail = watched.detail(path_number(request.path_params["number"]))
         if detail is None:
             raise RefusedError(404, "There is no run of that number.")
         return JsonResponse(detail)
@@ -109,3 +123,11 @@ def watch_app(watched: "Watched") -> "Starlette":
     app = Starlette(routes=routes, exception_handlers=error_handlers())
     app.router.redirect_slashes = False
     return app
+
+
+def page_script(language: str) -> str:
+    """The texts of a language for the page, by the English ones in its files."""
+    from groundup.language.page_texts import page_texts
+
+    texts = json.dumps(dict(page_texts(language)), ensure_ascii=False)
+    return f"export const LANGUAGE = {json.dumps(language)};\nexport const TEXTS = {texts};\n"

@@ -36,6 +36,7 @@ Point = tuple[float, float]
 # value.
 MARGIN, FLAT_MARGIN = 0.06, 0.5
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 30, 44
+SIGN_RADIUS = 9
 X_LABEL = "training step"
 
 
@@ -272,11 +273,13 @@ def _line(box: Frame, series: Series, number: int, x_text: Callable[[float], str
 
 
 def _sign(box: Frame, value: float, sign: str) -> Node:
-    """A vertical line with a sign in a circle at its foot."""
+    """A vertical line with a sign in a circle at its foot, inside the frame."""
     x, foot = box.x(value), box.y.start
+    at = max(x, box.x.start + SIGN_RADIUS + 1)
     line = node("line", x1=x, x2=x, y1=box.y.end, y2=foot)
-    words = node("text", sign, x=x, y=foot - 6, class_="middle")
-    return node("g", line, node("circle", cx=x, cy=foot - 10, r=9), words, class_="along")
+    words = node("text", sign, x=at, y=foot - 6, class_="middle")
+    circle = node("circle", cx=at, cy=foot - 10, r=SIGN_RADIUS)
+    return node("g", line, circle, words, class_="along")
 
 
 def _reference(box: Frame, reference: tuple[float, str] | None) -> Node | None:

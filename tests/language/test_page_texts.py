@@ -21,8 +21,10 @@ FILES = [
     *sorted((ROOT / "report" / "sections").glob("*.py")),
     *(ROOT / "report" / f"{name}.py" for name in REPORT),
     *(ROOT / "report" / "pages" / f"{name}.py" for name in ("build_page", "certificate_page")),
+    ROOT / "report" / "live" / "training_advice.py",
     ROOT / "cli" / "learn.py",
 ]
+WATCH = ROOT / "report" / "live" / "web"
 OTHERS = languages()[1:]
 SAID_BY = {"say", "sentence", "StageCard", "Series", "fill"}
 # Not said: attributes of elements, help of options, errors, and what is looked up or typed.
@@ -42,7 +44,7 @@ TYPED = {
 PHRASE = re.compile(r"[A-Za-z}]{2,}[,:;]? [A-Za-z({“\"]|\\b")
 # The same word in two languages; numbers, names and what the terms are found by.
 SAME = {
-    *("Calibration", "Export", "Reproduction", "Text", "Tokens", "build {name}", "bytes"),
+    *("Calibration", "Export", "Loss", "Reproduction", "Text", "Tokens", "build {name}", "bytes"),
     *(
         "document",
         "documents",
@@ -93,9 +95,21 @@ def constants(tree: ast.AST) -> Iterator[tuple[ast.Constant, bool]]:
             yield each, id(each) in given
 
 
+def of_watch() -> dict[str, str]:
+    """The texts of the page of `groundup watch` with their files: what is marked, what is given to `say`, and sentences."""
+    found = {}
+    for file in sorted(WATCH.glob("*.*")):
+        said = re.findall(r' data-say(?:-label aria-label="|>)([^<"]+)', text := file.read_text())
+        if file.suffix == ".js":
+            said += re.findall(r'\bsay\("([^"]+)"', text)
+            said += re.findall(r'"((?:[A-Z]|step \{)[^"]*[a-z] [^"]+)"', text)
+        found |= dict.fromkeys(said, file.name)
+    return found
+
+
 def phrases() -> dict[str, str]:
     """The texts of the code with the file that each stands in: what is given to `say` and its like, and all of several words."""
-    found = {each.title: "notebooks" for each in notebooks()}
+    found = {each.title: "notebooks" for each in notebooks()} | of_watch()
     for file in FILES:
         for each, given in constants(ast.parse(file.read_text(encoding="utf-8"))):
             words = str(each.value)
@@ -144,7 +158,7 @@ COMPOSED = {
 
 def test_no_text_is_translated_that_is_nowhere_said() -> None:
     folders = ("report", "cli", "recipes", "evaluate", "finetune", "data")
-    strings = {each.title for each in notebooks()} | set(CHANGE_LABELS.values())
+    strings = {each.title for each in notebooks()} | set(CHANGE_LABELS.values()) | set(of_watch())
     for file in (file for folder in folders for file in (ROOT / folder).rglob("*.py")):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         strings |= {str(each.value) for each in ast.walk(tree) if isinstance(each, ast.Constant)}

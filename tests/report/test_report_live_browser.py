@@ -53,9 +53,15 @@ def opened(browser: Any) -> Iterator[Callable[..., Any]]:
     complaints: list[str] = []
 
     def open_page(
-        address: str, *, width: int = 1280, height: int = 900, scheme: str = "light"
+        address: str,
+        *,
+        width: int = 1280,
+        height: int = 900,
+        scheme: str = "light",
+        locale: str = "en",
     ) -> Any:
-        page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+        screen = {"width": width, "height": height}
+        page = browser.new_page(viewport=screen, color_scheme=scheme, locale=locale)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on(
@@ -102,6 +108,35 @@ def test_a_run_is_followed_while_it_is_written(
     assert page.locator("figure.chart:visible").count() == 5
     assert page.locator("path.event").count() == 1
     assert fact(page, "run", "validation loss") == f"{writer.loss(200) + 0.1:.4g}"
+
+
+@pytest.mark.parametrize(
+    ("locale", "heading", "chart", "remark"),
+    [
+        ("de-AT", "Trainingsläufe, live", "Lernrate", "In Ordnung. Der Validierungs-Loss fiel von"),
+        ("fr", "Entraînements en direct", "Taux d'apprentissage", "En ordre. La perte de valid"),
+        ("es", "Entrenamientos en directo", "Tasa de aprendizaje", "En orden. La pérdida de"),
+    ],
+)
+def test_the_page_speaks_the_browsers_language(
+    watch: Watch,
+    opened: Callable[..., Any],
+    tmp_path: Path,
+    locale: str,
+    heading: str,
+    chart: str,
+    remark: str,
+) -> None:
+    writer = Writer(tmp_path / "run")
+    writer.begin()
+    writer.write(last=100)
+    page = opened(watch(writer.folder), locale=locale)
+    page.locator(".remark", has_text=remark).wait_for()
+    assert page.locator("html").get_attribute("lang") == locale.split("-")[0]
+    assert page.locator("h1").inner_text() == heading
+    assert chart in page.locator("figure.chart h3").all_inner_texts()
+    losses = page.locator(".facts dd").all_inner_texts()
+    assert any("," in loss for loss in losses) and not any("." in loss for loss in losses)
 
 
 def test_a_log_that_was_cut_is_drawn_as_it_is_now(
@@ -258,9 +293,9 @@ def test_a_server_that_is_gone_is_said(watch: Watch, browser: Any, tmp_path: Pat
     writer.begin()
     page = browser.new_page()
     page.goto(watch(writer.folder))
-    page.get_by_text("1 run, 1 running.").wait_for()
+    page.get_by_text("Runs: 1, of them running: 1.").wait_for()
     page.route("**/runs.json", lambda route: route.abort())
     page.get_by_text("No answer from groundup watch").wait_for()
     page.unroute("**/runs.json")
-    page.get_by_text("1 run, 1 running.").wait_for()
+    page.get_by_text("Runs: 1, of them running: 1.").wait_for()
     page.close()

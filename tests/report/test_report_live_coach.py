@@ -96,16 +96,16 @@ def test_skipped_steps_are_reported_and_many_of_them_are_a_warning() -> None:
     assert one is not None
     assert (one.level, one.text.endswith("This does not harm the run.")) == ("note", True)
     assert many is not None
-    assert (many.level, "6 steps skipped" in many.text) == ("warning", True)
+    assert (many.level, "Steps skipped: 6." in many.text) == ("warning", True)
 
 
 def test_a_run_that_was_rolled_back_is_reported_and_twice_is_a_warning() -> None:
     assert rolling_back(RunView()) is None
     once, twice = rolling_back(RunView(rolled_back=1)), rolling_back(RunView(rolled_back=2))
     assert once is not None
-    assert (once.level, once.text.startswith("Once the loss rose")) == ("note", True)
+    assert (once.level, once.text.startswith("Rolled back: 1. The loss rose")) == ("note", True)
     assert twice is not None
-    assert (twice.level, twice.text.startswith("2 times the loss rose")) == ("warning", True)
+    assert (twice.level, twice.text.startswith("Rolled back: 2.")) == ("warning", True)
 
 
 def test_a_plateau_is_a_loss_that_no_longer_changes() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import NamedTuple
 
+from groundup.language.page_texts import say
 from groundup.report.downsampling import Curves
 from groundup.report.values import (
     JsonObject,
@@ -90,11 +91,17 @@ def overfitting(run: RunView) -> Remark | None:
         return None
     return Remark(
         WARNING,
-        "overfitting",
-        f"The training loss fell to {fixed(now)}, on held-out text it is {fixed(last)}: "
-        f"the gap grew from {fixed(before)} at step {count(step)} to {fixed(gap)}. "
-        "The model memorises its training text. "
-        "More text, fewer epochs or a smaller model would help.",
+        say("overfitting"),
+        say(
+            "The training loss fell to {now}, on held-out text it is {last}: the gap grew from "
+            "{before} at step {step} to {gap}. The model memorises its training text. More text, "
+            "fewer epochs or a smaller model would help.",
+            now=fixed(now),
+            last=fixed(last),
+            before=fixed(before),
+            step=count(step),
+            gap=fixed(gap),
+        ),
     )
 
 
@@ -113,10 +120,15 @@ def rising(run: RunView) -> Remark | None:
         return None
     return Remark(
         WARNING,
-        "past its best",
-        f"The validation loss was best {ago} evaluations ago, at step {count(low.step)}: "
-        f"{three_decimals(low.validation)}, now {three_decimals(last.validation)}. The weights of "
-        "that step are kept at the end, so you can stop the run now.",
+        say("past its best"),
+        say(
+            "The validation loss was best {ago} evaluations ago, at step {step}: {low}, now {last}. "
+            "The weights of that step are kept at the end, so you can stop the run now.",
+            ago=ago,
+            step=count(low.step),
+            low=three_decimals(low.validation),
+            last=three_decimals(last.validation),
+        ),
     )
 
 
@@ -140,9 +152,13 @@ def climbing(run: RunView) -> Remark | None:
         return None
     return Remark(
         WARNING,
-        "loss went up",
-        f"The training loss was down to {fixed(low)} and is at {fixed(now)}. The steps are too "
-        "large: half or a third of this learning rate, or a longer warm-up, usually fixes it.",
+        say("loss went up"),
+        say(
+            "The training loss was down to {low} and is at {now}. The steps are too large: half or "
+            "a third of this learning rate, or a longer warm-up, usually fixes it.",
+            low=fixed(low),
+            now=fixed(now),
+        ),
     )
 
 
@@ -166,10 +182,14 @@ def spiking(run: RunView) -> Remark | None:
         return None
     return Remark(
         NOTE,
-        "spikes",
-        f"The loss jumped {len(steps)} times, the last time near step {count(steps[-1])}. A few "
-        "spikes can come from unusual text; more often the learning rate is too high: lower it, "
-        "or let fit.stability.spike_factor skip such steps.",
+        say("spikes"),
+        say(
+            "The loss jumped {times} times, the last time near step {step}. A few spikes can come "
+            "from unusual text; more often the learning rate is too high: lower it, or let "
+            "fit.stability.spike_factor skip such steps.",
+            times=len(steps),
+            step=count(steps[-1]),
+        ),
     )
 
 
@@ -181,28 +201,32 @@ def skipping(run: RunView) -> Remark | None:
     """Steps were skipped because of a non-finite loss or gradient, or a spike."""
     if not run.skipped:
         return None
-    times = f"{count(run.skipped)} steps"
-    if run.skipped == 1:
-        times = "One step"
-    said = f"{times} skipped: the loss or the gradient was non-finite or far too large."
+    said = say(
+        "Steps skipped: {times}. The loss or the gradient was non-finite or far too large.",
+        times=count(run.skipped),
+    )
+    level, means = NOTE, say("This does not harm the run.")
     if run.skipped > max(3.0, OFTEN * run.step):
-        too_often = f"{said} That is too often: lower the learning rate."
-        return Remark(WARNING, "skipped steps", too_often)
-    return Remark(NOTE, "skipped steps", f"{said} This does not harm the run.")
+        level, means = WARNING, say("That is too often: lower the learning rate.")
+    return Remark(level, say("skipped steps"), f"{said} {means}")
 
 
 def rolling_back(run: RunView) -> Remark | None:
     """The loss rose and stayed high, and the run was rolled back to an earlier checkpoint."""
     if not run.rolled_back:
         return None
-    level, times = WARNING, f"{count(run.rolled_back)} times"
+    level = WARNING
     if run.rolled_back == 1:
-        level, times = NOTE, "Once"
+        level = NOTE
     return Remark(
         level,
-        "rolled back",
-        f"{times} the loss rose and stayed high; the run was rolled back to earlier weights and "
-        "skipped the text where it happened. If that happens again, the learning rate is too high.",
+        say("rolled back"),
+        say(
+            "Rolled back: {times}. The loss rose and stayed high; the run went back to earlier "
+            "weights and skipped the text where it happened. If that happens again, the learning "
+            "rate is too high.",
+            times=count(run.rolled_back),
+        ),
     )
 
 
@@ -221,10 +245,14 @@ def plateau(run: RunView) -> Remark | None:
         return None
     return Remark(
         NOTE,
-        "plateau",
-        f"The validation loss has stayed at {three_decimals(third[-1])} for {len(third)} "
-        "evaluations. If the learning rate is still falling, a last gain is possible; after that, more steps "
-        "change little, but a larger model or more text would help.",
+        say("plateau"),
+        say(
+            "The validation loss has stayed at {loss} for {times} evaluations. If the learning rate "
+            "is still falling, a last gain is possible; after that, more steps change little, but a "
+            "larger model or more text would help.",
+            loss=three_decimals(third[-1]),
+            times=len(third),
+        ),
     )
 
 
@@ -239,10 +267,13 @@ def repeating(run: RunView) -> Remark | None:
         return None
     return Remark(
         NOTE,
-        "repetition",
-        f"{whole_percent(mean(shares))} of the 4-grams in its last samples are repetitions. "
-        "That is usual early in training and for small models, above all with greedy decoding: "
-        "train longer, or generate with a temperature above 0.",
+        say("repetition"),
+        say(
+            "{share} of the 4-grams in its last samples are repetitions. That is usual early in "
+            "training and for small models, above all with greedy decoding: train longer, or "
+            "generate with a temperature above 0.",
+            share=whole_percent(mean(shares)),
+        ),
     )
 
 
@@ -261,9 +292,13 @@ def copying(run: RunView) -> Remark | None:
         quoted = f": “{first_letters(' '.join(copied.split()), 120)}”"
     return Remark(
         WARNING,
-        "copying",
-        f"{count(longest)} tokens in a row of its last samples occur in the training text{quoted}. "
-        "The model has memorised passages and may reveal private text.",
+        say("copying"),
+        say(
+            "{tokens} tokens in a row of its last samples occur in the training text{quoted}. The "
+            "model has memorised passages and may reveal private text.",
+            tokens=count(longest),
+            quoted=quoted,
+        ),
     )
 
 
@@ -281,28 +316,31 @@ def slowing(run: RunView) -> Remark | None:
         return None
     return Remark(
         NOTE,
-        "slower",
-        f"The run is at {count(now)} tokens per second; {count(usual)} was usual. Possible "
-        "causes: another program, thermal throttling, full memory. The result is not affected.",
+        say("slower"),
+        say(
+            "The run is at {now} tokens per second; {usual} was usual. Possible causes: another "
+            "program, thermal throttling, full memory. The result is not affected.",
+            now=count(now),
+            usual=count(usual),
+        ),
     )
 
 
 def in_order(run: RunView) -> Remark:
     """The remark on the general state of a run without warnings."""
     if len(run.evaluations) < MIN_EVALUATIONS:
-        return Remark(NOTE, "too early", "A few more evaluations are needed to see a trend.")
+        few = say("A few more evaluations are needed to see a trend.")
+        return Remark(NOTE, say("too early"), few)
     first, last = run.evaluations[0].validation, run.evaluations[-1].validation
+    losses = {"first": fixed(first), "last": fixed(last)}
     if last >= first:
-        words = (
-            f"The validation loss was {fixed(first)} at the first evaluation and is {fixed(last)} "
-            "now."
-        )
-        return Remark(NOTE, "nothing learned yet", words)
+        words = "The validation loss was {first} at the first evaluation and is {last} now."
+        return Remark(NOTE, say("nothing learned yet"), say(words, **losses))
     words = (
-        f"The validation loss went from {fixed(first)} to {fixed(last)}: the model generalises to "
-        "text that it has not seen."
+        "The validation loss went from {first} to {last}: the model generalises to text that it "
+        "has not seen."
     )
-    return Remark(GOOD, "in order", words)
+    return Remark(GOOD, say("in order"), say(words, **losses))
 
 
 RULES = (

@@ -1,6 +1,7 @@
 // One chart: lines over a common axis, drawn as SVG in real pixels, read by pointer or arrow keys.
 
 import { node, refill, shape } from "./dom.js";
+import { say } from "./say.js";
 import { count, duration, figure, short } from "./words.js";
 import { logTicks, nearest, range, ticks } from "./series.js";
 
@@ -9,9 +10,9 @@ const KEY_STEP = 0.02; // of the width, an arrow key's press
 
 /** What stands at the axis: its values as words, and the unit in which its ticks are round. */
 export const AXES = {
-  step: { name: "step", say: (x) => `step ${count(x)}`, unit: () => [1, ""] },
-  tokens: { name: "tokens", say: (x) => `${count(x)} tokens`, unit: () => [1, ""] },
-  elapsed_s: { name: "time", say: duration, unit: (high) => (high > 10800 ? [3600, " h"] : high > 180 ? [60, " min"] : [1, " s"]) },
+  step: { name: say("step"), say: (x) => say("step {step}", { step: count(x) }), unit: () => [1, ""] },
+  tokens: { name: say("tokens"), say: (x) => say("{count} tokens", { count: count(x) }), unit: () => [1, ""] },
+  elapsed_s: { name: say("time"), say: duration, unit: (high) => (high > 10800 ? [3600, " h"] : high > 180 ? [60, " min"] : [1, " s"]) },
 };
 
 export class Chart {
@@ -49,7 +50,7 @@ export class Chart {
     const box = { x: this.left, y: this.top, width: this.right - this.left, height: this.bottom - this.top };
     const picture = shape(
       "svg",
-      { viewBox: `0 0 ${width} ${height}`, width, height, role: "application", "aria-roledescription": "chart", tabindex: 0, "aria-label": this.#summary() },
+      { viewBox: `0 0 ${width} ${height}`, width, height, role: "application", "aria-roledescription": say("chart"), tabindex: 0, "aria-label": this.#summary() },
       shape("clipPath", { id: clip }, shape("rect", box)),
       this.#axes(heights),
       shape("g", { "clip-path": `url(#${clip})` }, this.lines.map((line) => this.#line(line))),
@@ -111,8 +112,8 @@ export class Chart {
   }
 
   #summary() {
-    const said = this.lines.slice(0, 8).map((line) => `${line.name} from ${figure(line.points[0].y)} to ${figure(line.points.at(-1).y)}`);
-    return `${this.heading.textContent} over ${this.axis.name}: ${said.join("; ")}. Arrow keys read values.`;
+    const said = this.lines.slice(0, 8).map((line) => say("{name} from {first} to {last}", { name: line.name, first: figure(line.points[0].y), last: figure(line.points.at(-1).y) }));
+    return say("{title} over {axis}: {lines}. Arrow keys read values.", { title: this.heading.textContent, axis: this.axis.name, lines: said.join("; ") });
   }
 
   // --- reading values

@@ -1,6 +1,7 @@
 // The list of runs: what each is doing, how far it is, its figures, and a box to hide it.
 
 import { node, refill } from "./dom.js";
+import { say } from "./say.js";
 import { count, duration, figure, short, state } from "./words.js";
 
 /** A row for each run; `onToggle(id, shown)` is called when its box is changed. Rows stay the same elements, so that focus is kept. */
@@ -16,7 +17,7 @@ export class Rows {
       if (!this.rows.has(run.id)) this.#add(run);
       this.#update(this.rows.get(run.id), run);
     }
-    if (runs.length === 0) refill(this.list, node("li", { class: "quiet" }, "No run yet. This page shows runs as soon as they start."));
+    if (runs.length === 0) refill(this.list, node("li", { class: "quiet" }, say("No run yet. This page shows runs as soon as they start.")));
   }
 
   #add(run) {
@@ -37,7 +38,7 @@ export class Rows {
     row.badge.className = `badge ${run.status}`;
     row.bar.hidden = !run.steps;
     row.bar.value = run.steps ? Math.min(1, (run.step ?? 0) / run.steps) : 0;
-    row.bar.setAttribute("aria-label", `${run.name}: steps done`);
+    row.bar.setAttribute("aria-label", say("{name}: steps done", { name: run.name }));
     const facts = factsOf(run);
     const said = JSON.stringify(facts);
     if (said === row.said) return;
@@ -48,20 +49,20 @@ export class Rows {
 
 function factsOf(run) {
   const evaluation = run.evaluation ?? {};
-  const done = run.steps ? `${count(run.step ?? 0)} of ${count(run.steps)}` : count(run.step);
-  const best = run.best?.step === undefined ? null : `${figure(run.best.loss)} at ${count(run.best.step)}`;
+  const done = run.steps ? say("{step} of {steps}", { step: count(run.step ?? 0), steps: count(run.steps) }) : count(run.step);
+  const best = run.best?.step === undefined ? null : say("{loss} at {step}", { loss: figure(run.best.loss), step: count(run.best.step) });
   const facts = [
-    ["step", done],
-    ["left", run.status === "running" && run.left_s !== null ? duration(run.left_s) : null],
-    ["trained for", run.elapsed_s === null ? null : duration(run.elapsed_s)],
-    ["training loss", run.loss === null ? null : figure(run.loss)],
-    ["validation loss", evaluation.validation == null ? null : figure(evaluation.validation)],
-    ["best", best],
-    ["bits per byte", evaluation.bits_per_byte === undefined ? null : figure(evaluation.bits_per_byte)],
-    ["tokens per second", run.tokens_per_s === null ? null : count(run.tokens_per_s)],
-    ["tokens read", run.tokens === null ? null : short(run.tokens)],
-    ["skipped steps", run.skipped ? count(run.skipped) : null],
-    ["rolled back", run.rolled_back ? count(run.rolled_back) : null],
+    [say("step"), done],
+    [say("left"), run.status === "running" && run.left_s !== null ? duration(run.left_s) : null],
+    [say("trained for"), run.elapsed_s === null ? null : duration(run.elapsed_s)],
+    [say("training loss"), run.loss === null ? null : figure(run.loss)],
+    [say("validation loss"), evaluation.validation == null ? null : figure(evaluation.validation)],
+    [say("best"), best],
+    [say("bits per byte"), evaluation.bits_per_byte === undefined ? null : figure(evaluation.bits_per_byte)],
+    [say("tokens per second"), run.tokens_per_s === null ? null : count(run.tokens_per_s)],
+    [say("tokens read"), run.tokens === null ? null : short(run.tokens)],
+    [say("skipped steps"), run.skipped ? count(run.skipped) : null],
+    [say("rolled back"), run.rolled_back ? count(run.rolled_back) : null],
   ];
   return facts.filter(([, value]) => value !== null);
 }

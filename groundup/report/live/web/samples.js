@@ -1,6 +1,7 @@
 // What a run wrote, evaluation by evaluation. The slider stays at the newest until a reader moves it.
 
 import { node, refill } from "./dom.js";
+import { say } from "./say.js";
 import { count } from "./words.js";
 
 const get = (id) => document.getElementById(id);
@@ -42,7 +43,7 @@ export class Samples {
     if (this.follows) this.slider.value = evaluations.length - 1;
     const evaluation = evaluations[Math.min(Number(this.slider.value), evaluations.length - 1)];
     this.step.textContent = count(evaluation.step);
-    this.slider.setAttribute("aria-valuetext", `step ${count(evaluation.step)}`);
+    this.slider.setAttribute("aria-valuetext", say("step {step}", { step: count(evaluation.step) }));
     const said = JSON.stringify([run.id, evaluation]);
     if (said === this.drawn) return;
     this.drawn = said;
@@ -52,15 +53,15 @@ export class Samples {
 
 function sample(written) {
   const prompt = written.prompt ? node("mark", {}, written.prompt) : null;
-  const text = node("blockquote", { dir: "auto", tabindex: "0" }, prompt, written.text || "(nothing)");
+  const text = node("blockquote", { dir: "auto", tabindex: "0" }, prompt, written.text || say("(nothing)"));
   const notes = [];
   if (written.repetition !== null) {
-    const words = `${Math.round(100 * written.repetition)} % of its 4-grams are repetitions`;
+    const words = say("{share} % of its 4-grams are repetitions", { share: Math.round(100 * written.repetition) });
     notes.push(node("li", { class: written.repetition >= REPEATS ? "care" : null }, words));
   }
   if (written.longest_copy !== null) {
     const quoted = written.copied_text ? [": ", node("q", { dir: "auto" }, written.copied_text)] : null;
-    notes.push(node("li", {}, `${count(written.longest_copy)} tokens in a row also occur in the training text`, quoted));
+    notes.push(node("li", {}, say("{tokens} tokens in a row also occur in the training text", { tokens: count(written.longest_copy) }), quoted));
   }
   return node("article", {}, text, notes.length ? node("ul", { class: "notes" }, notes) : null);
 }

@@ -1,6 +1,7 @@
 // The coach's remarks, and the tables: every evaluation, and the settings in which runs differ.
 
 import { node, refill } from "./dom.js";
+import { say } from "./say.js";
 import { count, figure, spoken } from "./words.js";
 
 /** The remarks of each run. */
@@ -21,7 +22,7 @@ export function showEvaluations(place, runs) {
   const rows = runs.flatMap((run) =>
     (run.detail?.evaluations ?? []).map((each) => [run.name, count(each.step), figure(each.train_loss), ...names.map((name) => figure(each[name]))]),
   );
-  refill(place, table(["run", "step", "training loss before it", ...names.map(spoken)], rows));
+  refill(place, table([say("run"), say("step"), say("training loss before it"), ...names.map(spoken)], rows));
 }
 
 /** A row for each setting that is not the same in all runs. */
@@ -31,8 +32,8 @@ export function showSettings(place, runs) {
   const valueOf = (run, name) => run.detail.settings[name] ?? "–";
   const differing = names.filter((name) => new Set(shown.map((run) => valueOf(run, name))).size > 1);
   const rows = differing.map((name) => [name, ...shown.map((run) => valueOf(run, name))]);
-  const none = shown.length < 2 ? "There is only one run." : "They have the same settings.";
-  refill(place, rows.length ? table(["setting", ...shown.map((run) => run.name)], rows) : node("p", { class: "quiet" }, none));
+  const none = shown.length < 2 ? say("There is only one run.") : say("They have the same settings.");
+  refill(place, rows.length ? table([say("setting"), ...shown.map((run) => run.name)], rows) : node("p", { class: "quiet" }, none));
 }
 
 function table(head, rows) {

@@ -4,6 +4,7 @@ import { Chart } from "./chart.js";
 import { node, refill } from "./dom.js";
 import { Rows } from "./rows.js";
 import { Samples } from "./samples.js";
+import { LANGUAGE, say, speak } from "./say.js";
 import { curve, evaluated } from "./series.js";
 import { showEvaluations, showRemarks, showSettings } from "./tables.js";
 import { count, spoken } from "./words.js";
@@ -11,42 +12,44 @@ import { count, spoken } from "./words.js";
 const LOOK_MS = 2000;
 const LOOK_SELDOM_MS = 10000; // while nothing is being trained, or the page is hidden
 const COLOURS = 8;
+const decimals = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 2 });
 
+speak();
 const get = (id) => document.getElementById(id);
 const runs = new Map(); // id -> row, with its detail once it is there
 const chosen = new Map(); // id -> shown, for the runs whose box a reader has set
 const cursor = (x) => charts.forEach(({ chart }) => chart.point(x));
 
 const BITS = "bits_per_byte";
-const choice = node("select", { "aria-label": "Figure of the evaluations" });
+const choice = node("select", { "aria-label": say("Figure of the evaluations") });
 
 /** Charts, each with the lines that a run gives it. */
 const charts = [
   [
-    "Loss",
+    say("Loss"),
     "Cross-entropy of the next token, in nats: lower is better. Line: training text. Dots: held-out text. A triangle marks a skipped step or a rollback.",
     (run, view) => [
-      { ...line(run), name: `${run.name}, training`, points: curve(run.detail, "loss", view.axis, view.weight), raw: view.weight > 0, events: events(run, view) },
-      { ...line(run), name: `${run.name}, validation`, points: evaluated(run.detail, "validation", view.axis), marked: true },
+      { ...line(run), name: say("{name}, training", run), points: curve(run.detail, "loss", view.axis, view.weight), raw: view.weight > 0, events: events(run, view) },
+      { ...line(run), name: say("{name}, validation", run), points: evaluated(run.detail, "validation", view.axis), marked: true },
     ],
   ],
   [
-    "On held-out text",
+    say("On held-out text"),
     "Bits per byte is the same loss per byte of text, comparable between models with different vocabularies.",
     (run, view) => [{ ...line(run), points: evaluated(run.detail, choice.value, view.axis), marked: true }],
   ],
-  ["Learning rate", "The factor of each optimizer step.", (run, view) => [{ ...line(run), points: curve(run.detail, "learning_rate", view.axis, 0) }]],
+  [say("Learning rate"), "The factor of each optimizer step.", (run, view) => [{ ...line(run), points: curve(run.detail, "learning_rate", view.axis, 0) }]],
   [
-    "Gradient norm",
+    say("Gradient norm"),
     "The norm of the gradient before clipping. Sudden peaks are a sign of instability.",
     (run, view) => [{ ...line(run), points: curve(run.detail, "grad_norm", view.axis, view.weight), raw: view.weight > 0 }],
   ],
   [
-    "Throughput",
+    say("Throughput"),
     "Tokens (or texts) per second, without evaluations.",
     (run, view) => [{ ...line(run), points: curve(run.detail, "tokens_per_s", view.axis, view.weight), raw: view.weight > 0 }],
   ],
-].map(([title, about, lines]) => ({ chart: new Chart(title, about, cursor), lines }));
+].map(([title, about, lines]) => ({ chart: new Chart(title, say(about), cursor), lines }));
 
 const rows = new Rows(get("runs"), (id, shown) => {
   chosen.set(id, shown);
@@ -59,10 +62,10 @@ function line(run) {
 }
 
 function events(run, view) {
-  const deed = (each) => (each.event === "skipped" ? "was skipped" : `was rolled back to the weights of step ${count(each.to_step)}`);
+  const deed = (each) => (each.event === "skipped" ? "step {step} was skipped: {reason}" : "step {step} was rolled back to the weights of step {before}: {reason}");
   return run.detail.marks
     .filter((each) => typeof each[view.axis] === "number")
-    .map((each) => ({ x: each[view.axis], words: `step ${count(each.step)} ${deed(each)}: ${each.reason}` }));
+    .map((each) => ({ x: each[view.axis], words: say(deed(each), { step: count(each.step), before: count(each.to_step), reason: each.reason }) }));
 }
 
 // --- drawing
@@ -118,7 +121,7 @@ async function look() {
     drawn = news;
     tell(found);
   } catch (error) {
-    get("word").textContent = `No answer from groundup watch (${error.message}). Is it still running? This page keeps trying.`;
+    get("word").textContent = say("No answer from groundup watch ({error}). Is it still running? This page keeps trying.", { error: error.message });
     get("word").classList.add("lost");
   }
   const busy = [...runs.values()].some((run) => run.status === "running" || run.status === "waiting") || runs.size === 0;
@@ -128,7 +131,7 @@ async function look() {
 
 async function ask(address) {
   const answer = await fetch(address, { headers: { accept: "application/json" } });
-  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  if (!answer.ok) throw new Error(say("status {status}", answer));
   return answer.json();
 }
 
@@ -141,15 +144,15 @@ async function take(row) {
 
 function tell(found) {
   const running = found.filter((run) => run.status === "running").length;
-  const all = `${found.length} ${found.length === 1 ? "run" : "runs"}, ${running ? `${running} running` : "none running"}.`;
+  const all = say("Runs: {count}, of them running: {running}.", { count: found.length, running });
   const other = [...runs.values()].some((run) => !run.shown && !chosen.has(run.id));
   get("word").classList.remove("lost");
-  get("word").textContent = found.length === 0 ? "No run yet." : `${all}${other ? " Runs of another kind are not selected." : ""}`;
-  document.title = running ? `${running} running · groundup watch` : "groundup watch";
+  get("word").textContent = found.length === 0 ? say("No run yet.") : `${all}${other ? ` ${say("Runs of another kind are not selected.")}` : ""}`;
+  document.title = running ? `${say("{count} running", { count: running })} · groundup watch` : "groundup watch";
 }
 
 get("controls").addEventListener("input", () => {
-  get("smoothing-value").textContent = Number(get("smoothing").value).toFixed(2);
+  get("smoothing-value").textContent = decimals.format(get("smoothing").value);
   draw();
 });
 get("controls").addEventListener("submit", (event) => event.preventDefault());
@@ -158,5 +161,6 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) look();
 });
 charts[1].chart.tools.append(choice);
+get("smoothing-value").textContent = decimals.format(get("smoothing").value);
 refill(get("grid"), charts.map(({ chart }) => chart.element));
 look();

@@ -1,8 +1,11 @@
 // Figures as text. A missing value is an en dash.
 
+import { LANGUAGE, say } from "./say.js";
+
 const MISSING = "–";
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const whole = new Intl.NumberFormat(LANGUAGE, { maximumFractionDigits: 0 });
+const compact = new Intl.NumberFormat(LANGUAGE, { notation: "compact", maximumSignificantDigits: 3 });
+const plain = new Intl.NumberFormat(LANGUAGE, { maximumSignificantDigits: 4, useGrouping: false });
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
@@ -17,7 +20,7 @@ export function figure(value) {
   if (!isNumber(value)) return MISSING;
   if (value !== 0 && Math.abs(value) < 1e-4) return value.toExponential(2).replace(/\.?0+e/, "e");
   if (Math.abs(value) >= 1e4) return whole.format(value);
-  return String(Number(value.toPrecision(4)));
+  return plain.format(value);
 }
 
 /** "12 s", "2 min 05 s", "1 h 02 min", "3 d 4 h" */
@@ -32,12 +35,12 @@ export function duration(seconds) {
 }
 
 /** "bits_per_byte:prose" as "bits per byte: prose" */
-export const spoken = (name) => name.replace(":", ": ").replaceAll("_", " ");
+export const spoken = (name) => name.split(":").map((part) => say(part.replaceAll("_", " "))).join(": ");
 
 /** The state of a run, as a phrase. */
 export function state(run) {
   const quiet = isNumber(run.quiet_s) && run.quiet_s >= 60 ? duration(run.quiet_s) : "";
-  if (run.status === "running") return quiet ? `running, no output for ${quiet}` : "running";
-  if (run.status === "stopped") return quiet ? `stopped, no output for ${quiet}` : "stopped";
-  return run.status === "waiting" ? "waiting to start" : run.status;
+  if (run.status === "running") return quiet ? say("running, no output for {time}", { time: quiet }) : say("running");
+  if (run.status === "stopped") return quiet ? say("stopped, no output for {time}", { time: quiet }) : say("stopped");
+  return run.status === "waiting" ? say("waiting to start") : say(run.status);
 }
