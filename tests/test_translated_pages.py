@@ -1,5 +1,6 @@
 """The path through the concept pages in other languages: every page, of today's English, with its parts and its numbers."""
 
+import json
 import re
 import sys
 from functools import cache
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from groundup.language.messages import languages
+from tests.live_shapes import needs_node
 from tests.test_concepts import CONCEPTS, TAUGHT, booklet, numbers, touch
 from tests.test_docs import script
 
@@ -128,6 +130,69 @@ def test_the_booklet_of_a_language_has_its_pages_and_says_the_language(code: str
         stop.minutes for stop in booklet().stops()
     ]
     assert text.count("<svg") == len(titles) - 1
+
+
+# What the examples are about, in English in every language; "query" and "key" are names.
+SENTENCES = """the cat sat on mat dog bus car to be or not that is question whether tis nobler
+once upon a time you won free prize user: and two two? assistant: four <end> ham spam morning
+query key value"""
+EXAMPLES = {*SENTENCES.split(), *"abcdefgh"}
+
+
+@needs_node
+@pytest.mark.parametrize("code", OTHERS)
+def test_every_word_of_a_picture_is_in_the_language_and_no_other(code: str) -> None:
+    program = """
+    const missed = new Set(), used = new Set(), own = WORDS[CODE];
+    WORDS[CODE] = new Proxy(own, { get: (words, key) => { (key in words ? used : missed).add(key); return words[key]; } });
+    language = CODE;
+    const states = (controls) => controls.reduce((all, { name, min = 0, max, step = 1, options }) => {
+      const places = options ? [...options.keys()] : range(Math.round((max - min) / step) + 1).map((place) => min + place * step);
+      return all.flatMap((state) => (all.length * places.length > 2000 ? [min, max] : places).map((value) => ({ ...state, [name]: value })));
+    }, [{}]);
+    for (const picture of Object.values(PICTURES)) {
+      for (const control of picture.controls) [control.label, ...(control.options ?? control.names ?? [])].forEach(spoken);
+      for (const state of states(picture.controls)) svg(picture, state), said(picture, state);
+    }
+    spoken("Next step");
+    console.log(JSON.stringify([[...missed], Object.keys(own).filter((key) => !used.has(key)), spoken("“sat” 1,968 0.5 2,100,000")]));"""
+    missed, unused, sample = json.loads(touch().in_node(program.replace("CODE", json.dumps(code))))
+    lacking = {key for key in missed if re.search("[a-z]", re.sub(r"\{\d+\}", "", key))}
+    assert lacking <= EXAMPLES
+    assert unused == []
+    assert (
+        sample
+        == {
+            "de": "„sat“ 1.968 0,5 2.100.000",
+            "fr": "«\u00a0sat\u00a0» 1\u202f968 0,5 2\u202f100\u202f000",
+            "es": "«sat» 1968 0,5 2\u202f100\u202f000",
+        }[code]
+    )
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("code", OTHERS)
+def test_no_words_of_a_picture_stand_outside_of_it(browser: Any, tmp_path: Path, code: str) -> None:
+    page = tmp_path / "page.html"
+    names = [path.stem for path in touch().STILLS.glob("*.svg")]
+    figures = "".join(f"<figure class=touch data-picture={name}><img></figure>" for name in names)
+    page.write_text(
+        f"<style>{touch().style()}</style><body class=md-typeset data-md-color-scheme=default>"
+        f"<article lang={code}>{figures}</article><script>{touch().script()}</script>"
+    )
+    view = browser.new_page()
+    view.goto(page.as_uri())
+    outside = """() => [...document.querySelectorAll("svg text")].filter((text) => {
+        const { x, width } = text.getBBox();
+        return x < 0 || x + width > 360;
+    }).map((text) => text.textContent)"""
+    assert view.locator("svg").count() == len(names)
+    found = set()
+    for _ in range(9):
+        found |= set(view.evaluate(outside))
+        for slider in view.locator("input[type=range]").all():
+            slider.press("ArrowRight")
+    assert found == set()
 
 
 @pytest.mark.browser

@@ -122,7 +122,7 @@ def page_text(text: str, place: Path) -> str:
     up = "../" * (len(place.parts) - 1)
     text = fenced_examples(NOTEBOOK_LINK.sub(rf"]({up}course/\1.md)", text))
     language = LANGUAGES.get(place.parent.name, LANGUAGES[SOURCE])
-    text = with_figures(with_languages(text, place), up)
+    text = with_figures(with_languages(text, place), up, language.whole_model)
     return text.replace(MARK, language.print_link)
 
 

@@ -10,7 +10,10 @@ import json
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+
+from translations import LANGUAGES, SOURCE
 
 from groundup.device import select_compute
 from groundup.files import write_text
@@ -19,6 +22,7 @@ from groundup.palette import COLOURS, DARK, LIGHT, custom_properties
 from groundup.weights.model_io import open_model
 
 HERE = Path(__file__).parent / "touch"
+WORDS = HERE / "words"
 STILLS = HERE.parents[1] / "images" / "touch"
 SCRIPTS = (
     "frame.js",
@@ -38,8 +42,10 @@ TEXT = "What is the matter, my good"
 
 
 def script() -> str:
-    """The program of all pictures."""
-    return "\n".join((HERE / name).read_text() for name in SCRIPTS)
+    """The program of all pictures, with their words in other languages (touch/words)."""
+    words = {file.stem: tomllib.loads(file.read_text()) for file in sorted(WORDS.glob("*.toml"))}
+    parts = [(HERE / name).read_text() for name in SCRIPTS]
+    return "\n".join([*parts, f"const WORDS = {json.dumps(words, ensure_ascii=False)};"])
 
 
 def style() -> str:
@@ -53,24 +59,26 @@ def style() -> str:
     return own + "".join((HERE / name).read_text() for name in ("touch.css", "page.css"))
 
 
-def with_figures(text: str, up: str = "../") -> str:
-    """The page with a frame around each still picture, for the script to fill. `up` leads to the site's first page."""
+def with_figures(text: str, up: str = "../", whole: str = LANGUAGES[SOURCE].whole_model) -> str:
+    """The page with a frame around each still picture, for the script to fill. `up` leads to the site's first page, `whole` names the
+    page of the whole model.
+    """
 
     def framed(found: re.Match[str]) -> str:
         words, source, name = found.groups()
         return f'<figure class="touch" data-picture="{name}"><img src="{source}" alt="{words}"></figure>'
 
-    return LIVE.sub(lambda found: _live(found, up), STILL.sub(framed, text))
+    return LIVE.sub(lambda found: _live(found, up, whole), STILL.sub(framed, text))
 
 
-def _live(found: re.Match[str], up: str) -> str:
+def _live(found: re.Match[str], up: str, whole: str) -> str:
     part, words = found[1], re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", found[2])
     page, title = f"{up}assets/model.html", f"A model in this page: {part.removeprefix('at-')}"
     return (
         f'<figure class="live"><figcaption>{words}</figcaption>'
         f'<iframe src="{page}?alone={part}" loading="lazy" title="{title}"></iframe>'
         "<noscript><p>The model computes in your browser, which needs JavaScript.</p></noscript>"
-        f'<p class="live-whole"><a href="{page}#{part}">The whole model, in a page of its own</a></p>'
+        f'<p class="live-whole"><a href="{page}#{part}">{whole}</a></p>'
         "</figure>"
     )
 

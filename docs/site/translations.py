@@ -29,6 +29,7 @@ class Words(NamedTuple):
     """Of a page in the booklet, with its minutes."""
     minutes: str
     together: str
+    whole_model: str
 
 
 LANGUAGES = {
@@ -40,6 +41,7 @@ LANGUAGES = {
         "{number} of {count} · {minutes} minutes",
         "{minutes} minutes",
         "Together {minutes} minutes.",
+        "The whole model, in a page of its own",
     ),
     "de": Words(
         "Deutsch",
@@ -49,6 +51,7 @@ LANGUAGES = {
         "{number} von {count} · {minutes} Minuten",
         "{minutes} Minuten",
         "Zusammen {minutes} Minuten.",
+        "Das ganze Modell, auf einer eigenen Seite (auf Englisch)",
     ),
     "fr": Words(
         "Français",
@@ -58,6 +61,7 @@ LANGUAGES = {
         "{number} sur {count} · {minutes} minutes",
         "{minutes} minutes",
         "En tout {minutes} minutes.",
+        "Le modèle entier, sur sa propre page (en anglais)",
     ),
     "es": Words(
         "Español",
@@ -67,6 +71,7 @@ LANGUAGES = {
         "{number} de {count} · {minutes} minutos",
         "{minutes} minutos",
         "En total {minutes} minutos.",
+        "El modelo entero, en una página propia (en inglés)",
     ),
 }
 

@@ -18,7 +18,7 @@ PICTURES.embeddings = {
     return { product: dot(a, b), lengths, cosine: dot(a, b) / (lengths[0] * lengths[1]) };
   },
   draw(state) {
-    const chosen = this.chosen(state), x = (number) => 180 + 32 * number, y = (number) => 200 - 34 * number;
+    const chosen = this.chosen(state), x = (number) => 180 + 30 * number, y = (number) => 200 - 34 * number;
     const axes = line(20, 200, 340, 200) + line(180, 20, 180, 214)
       + words(340, 194, "animal →", { "text-anchor": "end", class: "soft" }) + words(20, 194, "← vehicle", { class: "soft" })
       + words(186, 26, "seen in a street ↑", { class: "soft" });
@@ -32,7 +32,7 @@ PICTURES.embeddings = {
   },
   say(state, { product, lengths, cosine }) {
     const [a, b] = this.chosen(state), [left, right] = [a, b].map((name) => this.words[name].map((number) => show(number)));
-    return `${a} and ${b}: ${left[0]} × ${right[0]} + ${left[1]} × ${right[1]} = ${show(product)}, `
+    return `“${a}” and “${b}”: ${left[0]} × ${right[0]} + ${left[1]} × ${right[1]} = ${show(product)}, `
       + `divided by the lengths ${show(lengths[0])} × ${show(lengths[1])}: alike by ${show(cosine)}.`;
   },
 };

@@ -22,10 +22,26 @@ const softmax = (scores) => {
   return powers.map((power) => power / sum(powers));
 };
 
+// What a picture says, in the language of the page: WORDS[language] has it by the English, in which {1}, {2} ... stand for numbers and
+// quotations. What it lacks stays as it is: the words of the examples are English.
+let language = "en";
+const VALUE = /−?\d+(?:[.,]\d+)*|“[^”]*”/g;
+const QUOTES = { de: ["„", "“"], fr: ["«\u00a0", "\u00a0»"], es: ["«", "»"] };
+const written = (value) => {
+  if (value.startsWith("“")) return QUOTES[language].join(value.slice(1, -1));
+  if (language === "es") value = value.replace(/^(−?\d),(\d{3})$/, "$1$2");
+  return value.replace(/[.,]/g, (sign) => (sign === "." ? "," : language === "de" ? "." : "\u202f"));
+};
+const spoken = (text) => {
+  if (!WORDS[language]) return text;
+  const values = [], key = String(text).replace(VALUE, (value) => `{${values.push(value)}}`);
+  return (WORDS[language][key] ?? key).replace(/\{(\d+)\}/g, (_, place) => written(values[place - 1]));
+};
+
 const escaped = (text) => String(text).replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 const tag = (name, attributes, inner = "") =>
   `<${name}${Object.entries(attributes).map(([key, value]) => ` ${key}="${escaped(value)}"`).join("")}>${inner}</${name}>`;
-const words = (x, y, text, attributes = {}) => tag("text", { x, y, ...attributes }, escaped(text));
+const words = (x, y, text, attributes = {}) => tag("text", { x, y, ...attributes }, escaped(spoken(text)));
 const middle = { "text-anchor": "middle" };
 const box = (x, y, width, height, attributes = {}) => tag("rect", { x, y, width, height, rx: 3, ...attributes });
 const line = (x1, y1, x2, y2, attributes = {}) => tag("line", { x1, y1, x2, y2, class: "rule", ...attributes });
@@ -53,7 +69,7 @@ const svg = (picture, state, attributes) => {
   const size = { xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${WIDTH} ${height}`, class: "touch-picture" };
   return tag("svg", { ...size, ...attributes }, markup);
 };
-const said = (picture, state) => picture.say(state, picture.compute(state));
+const said = (picture, state) => spoken(picture.say(state, picture.compute(state)));
 
 // In the page: the still picture gives way to a drawn one with its controls.
 function mount(figure) {
@@ -85,15 +101,15 @@ function slider(control, state, redraw) {
   const { min, max, step = 1 } = control;
   Object.assign(input, { type: "range", min, max, step, value: control.value });
   input.addEventListener("input", () => { state[control.name] = Number(input.value); redraw(); });
-  label.append(control.label, value, input);
-  return [label, () => { input.value = state[control.name]; value.textContent = control.names?.[state[control.name] - min] ?? show(state[control.name]); }];
+  label.append(spoken(control.label), value, input);
+  return [label, () => { input.value = state[control.name]; value.textContent = spoken(control.names?.[state[control.name] - min] ?? show(state[control.name])); }];
 }
 
 function choice(control, state, redraw) {
   const label = document.createElement("label"), select = document.createElement("select");
-  control.options.forEach((name, place) => select.add(new Option(name, place)));
+  control.options.forEach((name, place) => select.add(new Option(spoken(name), place)));
   select.addEventListener("change", () => { state[control.name] = Number(select.value); redraw(); });
-  label.append(control.label, select);
+  label.append(spoken(control.label), select);
   return [label, () => { select.value = state[control.name]; }];
 }
 
@@ -108,7 +124,7 @@ function player(picture, state, redraw) {
     redraw();
   };
   const stop = () => { clearInterval(timer); timer = 0; label(); };
-  const label = () => { button.textContent = calm.matches ? "Next step" : timer ? "Stop" : "Play"; };
+  const label = () => { button.textContent = calm.matches ? spoken("Next step") : timer ? "Stop" : "Play"; };
   button.type = "button";
   button.addEventListener("click", () => {
     if (calm.matches) return on();
@@ -123,5 +139,8 @@ function player(picture, state, redraw) {
 }
 
 if (typeof document !== "undefined") {
-  addEventListener("DOMContentLoaded", () => document.querySelectorAll("figure.touch").forEach(mount));
+  addEventListener("DOMContentLoaded", () => {
+    language = document.querySelector("article[lang]")?.lang ?? language;
+    document.querySelectorAll("figure.touch").forEach(mount);
+  });
 }

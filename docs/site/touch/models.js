@@ -126,7 +126,7 @@ PICTURES.emergence = {
     for (const [name, colour] of [["first", "one"], ["second", "two"]]) {
       parts.push(path(steps.map((each) => [x(each.step), y(each[name])]), { class: `${colour} stroke` }), tag("circle", { cx: x(steps[at].step), cy: y(steps[at][name]), r: 5, class: colour }));
     }
-    parts.push(words(262, 68, "first time", { class: "one" }), words(262, low - 60, "second", { class: "two" }), words(262, low - 44, "time", { class: "two" }));
+    parts.push(words(262, 68, "first time", { class: "one" }), words(262, low - 52, "second time", { class: "two" }));
     parts.push(words(4, low + 22, "Orange frames: what followed the letter the first time.", { class: "soft" }));
     return [low + 32, parts.join("")];
   },
