@@ -181,19 +181,28 @@ def site(folder: Path) -> Path:
     build.write_configuration({"COURSE": [], "REFERENCE": []})
     file = build.OUT / "zensical.toml"
     settings = tomllib.loads(file.read_text())
-    settings["project"]["nav"] = [f"{page}.md" for page in SITE_PAGES]
+    settings["project"]["nav"] = NAVIGATION
     del settings["project"]["plugins"]
     file.write_text(tomli_w.dumps(settings))
     command = [sys.executable, "-m", "zensical", "build", "--config-file", str(file)]
     subprocess.run(command, cwd=build.OUT, check=True, capture_output=True)
+    build.mark_language(folder / "site" / "html")
     return folder / "site" / "html"
 
 
-SITE_PAGES = ("README", "concepts/attention", "glossary")
+SITE_PAGES = ("README", "concepts/attention", "concepts/de/attention", "glossary")
+# Pages below a tab have the list of its pages beside them.
+NAVIGATION = [
+    "README.md",
+    {"Concepts": ["concepts/attention.md", {"Deutsch": ["concepts/de/attention.md"]}]},
+    "glossary.md",
+]
 
 
 @SCREENS
-@pytest.mark.parametrize("name", ["index", "concepts/attention", "glossary"])
+@pytest.mark.parametrize(
+    "name", ["index", "concepts/attention", "concepts/de/attention", "glossary"]
+)
 def test_the_site(show: Show, site: Path, name: str) -> None:
     page = show((site / f"{name}.html").as_uri())
     assert serious(page) == []

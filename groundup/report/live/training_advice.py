@@ -122,8 +122,8 @@ def rising(run: RunView) -> Remark | None:
         WARNING,
         say("past its best"),
         say(
-            "The validation loss was best {ago} evaluations ago, at step {step}: {low}, now {last}. "
-            "The weights of that step are kept at the end, so you can stop the run now.",
+            "The validation loss was best {ago} evaluations ago, at step {step}: {low}, now "
+            "{last}. The weights of that step are kept at the end, so you can stop the run now.",
             ago=ago,
             step=count(low.step),
             low=three_decimals(low.validation),
@@ -247,9 +247,9 @@ def plateau(run: RunView) -> Remark | None:
         NOTE,
         say("plateau"),
         say(
-            "The validation loss has stayed at {loss} for {times} evaluations. If the learning rate "
-            "is still falling, a last gain is possible; after that, more steps change little, but a "
-            "larger model or more text would help.",
+            "The validation loss has stayed at {loss} for {times} evaluations. If the learning "
+            "rate is still falling, a last gain is possible; after that, more steps change little, "
+            "but a larger model or more text would help.",
             loss=three_decimals(third[-1]),
             times=len(third),
         ),
