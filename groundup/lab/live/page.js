@@ -150,17 +150,19 @@ class LivePage {
     byId("stop").disabled = false;
     if (!(await this.readOn())) return;
     const sampling = this.sampling(), keys = new RandomKeys(sampling.seed), { task } = this, began = performance.now();
-    let paused = began, written = 0, why = "";
+    let paused = began, pause = PAUSE_MS, written = 0, why = "";
     this.logits = this.logitsAt(this.ids.length);
     while (written < count && task === this.task && !why) {
       const id = chooseToken(this.logits, sampling, keys.key(this.ids.length - this.promptLength));
       this.append(id);
       written++;
       why = this.whyEnded();
-      if (performance.now() - paused > PAUSE_MS) {
+      if (performance.now() - paused > pause) {
+        const shown = performance.now();
         this.showTokens();
         await frame();
         paused = performance.now();
+        pause = Math.max(PAUSE_MS, 4 * (paused - shown)); // on a slow device the drawing takes a fifth of the time
       }
     }
     if (task !== this.task) return this.show();
