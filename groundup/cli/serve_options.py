@@ -228,12 +228,13 @@ def models_of(name: str, path: str, progress: Progress, *, is_assistant: bool) -
     where NAME is its assistant, or as NAME:encoder that of its index where it has no model that
     writes; and its other models. Raises ModelError, FormatError, NetworkError.
     """
-    from groundup.retrieve.vectors_info import encoder_alone
     from groundup.serve.model_registry import ENCODER, base_name
     from groundup.weights.find import find_model
 
     encoder, own = "", name
     if is_assistant:
+        from groundup.retrieve.vectors_info import encoder_alone
+
         encoder, own = encoder_alone(Path(path)), base_name(name)
     if encoder:
         own = base_name(name, ENCODER)

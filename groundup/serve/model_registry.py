@@ -37,7 +37,12 @@ from groundup.tokenizer.chat import Message
 from groundup.tokenizer.tools import call_format
 from groundup.weights.find import find_model
 from groundup.weights.hf_families import ModelKind
-from groundup.weights.hf_files import folder_summary, folder_texts, is_whole_folder
+from groundup.weights.hf_files import (
+    folder_summary,
+    folder_texts,
+    folder_tokenizer,
+    is_whole_folder,
+)
 from groundup.weights.model_format import ModelSummary, ModelTexts
 from groundup.weights.verify import is_adapter
 
@@ -167,9 +172,12 @@ def template_and_stops(path: Path) -> tuple[str, list[str]]:
 
     Raises FormatError.
     """
-    from groundup.weights.formats import reader_of
+    if is_whole_folder(path):  # without torch
+        tokenizer = folder_tokenizer(path)
+    else:
+        from groundup.weights.formats import reader_of
 
-    tokenizer = reader_of(path).tokenizer(path)
+        tokenizer = reader_of(path).tokenizer(path)
     if tokenizer is None:
         return "", []
     stops = sorted(

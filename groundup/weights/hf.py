@@ -25,7 +25,7 @@ from torch import Tensor
 from groundup.errors import FormatError
 from groundup.files import atomic_file, atomic_folder, write_json
 from groundup.model.heads import Encoder
-from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
+from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.assemble import (
     Model,
     check_table,
@@ -49,6 +49,7 @@ from groundup.weights.hf_files import (
     Entries,
     folder_summary,
     folder_texts,
+    folder_tokenizer,
     list_tensors,
 )
 from groundup.weights.hf_files import summary_of as summary_of
@@ -260,7 +261,7 @@ def _open(folder: Path, dtype: torch.dtype) -> OpenModel:
 
 def opened_of(model: Model, labels: tuple[str, ...], folder: Path) -> OpenModel:
     """A model with what the other files of its folder say. Raises FormatError."""
-    tokenizer = _tokenizer(folder)
+    tokenizer = folder_tokenizer(folder)
     if tokenizer is not None:
         tokenizer = tokenizer.without_ids_from(model.config.vocab_size)
     multi_label = read_hf_config(folder).multi_label
@@ -282,10 +283,6 @@ def opened_of(model: Model, labels: tuple[str, ...], folder: Path) -> OpenModel:
     )
 
 
-def _tokenizer(folder: Path) -> Tokenizer | None:
-    return Tokenizer.load(folder) if (folder / TOKENIZER_FILE).is_file() else None
-
-
 def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
     with atomic_folder(out, extra={"exported": "hf"}) as folder:
         labels: dict[str, Any] = {
@@ -303,5 +300,5 @@ def _export(opened: OpenModel, out: Path, options: ExportOptions) -> None:
         write_card(opened, folder)
 
 
-HF_READER = ModelReader("safetensors", _open, folder_summary, folder_texts, _tokenizer)
+HF_READER = ModelReader("safetensors", _open, folder_summary, folder_texts, folder_tokenizer)
 HF = ModelFormat("hf", "", tuple(DTYPES), "f32", _export, HF_READER)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from groundup.errors import FormatError
 from groundup.files import inside, read_json, safe_name
-from groundup.tokenizer.fast import read_template
+from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.weights.card import is_from_scratch, read_license
 from groundup.weights.hf_config import CONFIG_FILE, read_hf_config
 from groundup.weights.model_format import ModelSummary, ModelTexts
@@ -101,3 +101,10 @@ def folder_texts(folder: Path) -> ModelTexts:
     return ModelTexts(
         read_license(folder), template, chats=template is not None and not is_from_scratch(folder)
     )
+
+
+def folder_tokenizer(folder: Path) -> Tokenizer | None:
+    """None where there is none. Raises FormatError."""
+    if not (folder / TOKENIZER_FILE).is_file():
+        return None
+    return Tokenizer.load(folder)

@@ -275,7 +275,9 @@ def asked(address):
     text = connection.getresponse().read().decode()
     rooms = [f"groundup.{room}." for room in ROOMS]
     found = [name for name in sys.modules if name in LATER or name.startswith(tuple(rooms))]
-    print(json.dumps([text.count("data: "), sorted(found)]), flush=True)
+    connection.request("POST", "/api/show", json.dumps({"model": "tiny"}))
+    shown = "template" in json.load(connection.getresponse()) and "torch" not in sys.modules
+    print(json.dumps([text.count("data: "), sorted(found), shown]), flush=True)
     os._exit(0)
 
 serve.greet = lambda address, *_, **__: threading.Thread(target=asked, args=[address]).start()
@@ -290,8 +292,8 @@ def test_a_server_without_an_index_imports_no_torch_and_nothing_that_answers_fro
     done = subprocess.run(
         [sys.executable, "-c", SERVED, *args], capture_output=True, text=True, timeout=300
     )
-    pieces, imported = json.loads(done.stdout.splitlines()[-1])
-    assert pieces >= 2, done.stderr
+    pieces, imported, is_shown = json.loads(done.stdout.splitlines()[-1])
+    assert pieces >= 2 and is_shown, done.stderr
     assert imported == ["groundup.retrieve.caller", "groundup.retrieve.index_folders"]
 
 
