@@ -37,12 +37,7 @@ from groundup.tokenizer.chat import Message
 from groundup.tokenizer.tools import call_format
 from groundup.weights.find import find_model
 from groundup.weights.hf_families import ModelKind
-from groundup.weights.hf_files import (
-    folder_summary,
-    folder_texts,
-    folder_tokenizer,
-    is_whole_folder,
-)
+from groundup.weights.hf_files import folder_summary, folder_texts, is_whole_folder
 from groundup.weights.model_format import ModelSummary, ModelTexts
 from groundup.weights.verify import is_adapter
 
@@ -165,25 +160,6 @@ def _digest_with(digest: str, abilities: str) -> str:
     digest.
     """
     return hashlib.sha256(f"{digest} {abilities}".encode()).hexdigest()
-
-
-def template_and_stops(path: Path) -> tuple[str, list[str]]:
-    """Return a model's chat template ("" without one) and the texts of its stop tokens.
-
-    Raises FormatError.
-    """
-    if is_whole_folder(path):  # without torch
-        tokenizer = folder_tokenizer(path)
-    else:
-        from groundup.weights.formats import reader_of
-
-        tokenizer = reader_of(path).tokenizer(path)
-    if tokenizer is None:
-        return "", []
-    stops = sorted(
-        text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids
-    )
-    return tokenizer.chat_template or "", stops
 
 
 def determinism_note(precision: "PrecisionChoice", *, reproducible: bool) -> str:

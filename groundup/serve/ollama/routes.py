@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import Field
@@ -19,7 +20,7 @@ from groundup.http.responses import JsonResponse
 from groundup.serve import assistants
 from groundup.serve.fields import Body, read_fields
 from groundup.serve.messages import ClientMessage, conversation, without_tools
-from groundup.serve.model_registry import AliasChanges, ModelAlias, ModelInfo, template_and_stops
+from groundup.serve.model_registry import AliasChanges, ModelAlias, ModelInfo
 from groundup.serve.ollama.answers import MEDIA_TYPE, OllamaAnswer, line, rfc3339
 from groundup.serve.ollama.generation import (
     OPTION_NAMES,
@@ -38,6 +39,7 @@ from groundup.serve.requests import (
     with_warning,
 )
 from groundup.serve.server import ModelServer
+from groundup.weights.hf_files import folder_tokenizer, is_whole_folder
 
 # The release of Ollama whose API this is; editors require at least 0.6.4.
 VERSION = "0.12.11"
@@ -323,6 +325,25 @@ def model_details(
         "messages": [{"role": each.role, "content": each.content} for each in alias.messages],
         "modified_at": modified(alias, info),
     }
+
+
+def template_and_stops(path: Path) -> tuple[str, list[str]]:
+    """Return a model's chat template ("" without one) and the texts of its stop tokens.
+
+    Raises FormatError.
+    """
+    if is_whole_folder(path):  # without torch
+        tokenizer = folder_tokenizer(path)
+    else:
+        from groundup.weights.formats import reader_of
+
+        tokenizer = reader_of(path).tokenizer(path)
+    if tokenizer is None:
+        return "", []
+    stops = sorted(
+        text for text, id in tokenizer.special.tokens.items() if id in tokenizer.special.stop_ids
+    )
+    return tokenizer.chat_template or "", stops
 
 
 def model_info(info: ModelInfo) -> JsonObject:
