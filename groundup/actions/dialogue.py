@@ -14,7 +14,7 @@ values that are written: where a value or a lookup has changed since, it is show
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from groundup.actions.definition import Action, Slot
+from groundup.actions.definition import Action, ActionSet, Slot
 from groundup.actions.endings import (
     Step,
     ask_which,
@@ -27,7 +27,7 @@ from groundup.actions.endings import (
 from groundup.actions.likely import LIKELY, as_guess, likely_actions, with_code
 from groundup.actions.message_form import asking_part, asks_something, message_form
 from groundup.actions.message_values import MessageValues, said_anew
-from groundup.actions.own_words import mail_of
+from groundup.actions.own_words import mail_of, own_words
 from groundup.actions.pending import is_two_sided, pending, waiting_action
 from groundup.actions.progress import (
     advance,
@@ -60,9 +60,11 @@ from groundup.actions.templates import fill
 from groundup.actions.wishes import (
     MAX_WISHES,
     UNASKED,
+    adds_to,
     by_codes,
     known_from,
     listed_wishes,
+    parts_behind,
     reference_of,
     wish_meant,
     wishes_of,
@@ -87,6 +89,15 @@ class Dialogue(SlotFilling):
         is_after = state.waits in ("", "offer") or self._undoes_before()
         if state.last is not None and is_after and self._asks_undo():
             return self._ask_undo(state.last)
+        noted = self._set_apart()
+        made = self._answered()
+        if noted and made.turn is not None and made.turn.kind in ("ask", "confirm"):
+            text = f"{made.turn.action.say('first_this')} {made.turn.text}"
+            made = replace(made, turn=replace(made.turn, text=text))
+        return made
+
+    def _answered(self) -> Step:
+        state = self.state
         if state.waits == "which":
             return self._which_answer()
         if state.waits == "undo":
@@ -98,6 +109,49 @@ class Dialogue(SlotFilling):
         made = self._begin()
         is_for_none = made.turn is None and made.performance is None
         return self._begin_likely() if is_for_none and not self.heard.is_unsure else made
+
+    def _set_apart(self) -> bool:
+        """Keep for later what a reply asks for behind its answer, and leave the answer alone to be
+        read: "yes, and freeze 8052 too". Return whether there was something.
+        """
+        action, asked = self.actions.action(self.state.action), None
+        if action is None or self.state.waits not in ("confirm", "value"):
+            return False
+        asked = action.slot(self.state.asked)
+        if asked is not None and asked.type == "text":
+            return False
+        for end, start in parts_behind(self.message):
+            head = self.message[:end]
+            wishes = self._wishes_behind(action, start)
+            if not wishes or not self._answers(action, asked, head):
+                continue
+            kept = (*self.state.wishes, *wishes)[:MAX_WISHES]
+            self.state = replace(self.state, wishes=kept)
+            self.message, self.own = head, own_words(head)
+            return True
+        return False
+
+    def _answers(self, action: Action, asked: Slot | None, head: str) -> bool:
+        """Whether the first part of a reply is the answer to the question that waits."""
+        if self.state.waits == "confirm":
+            return reads_yes(head) or reads_no(head)
+        return asked is not None and asked.name in self._read(action, head, 0, asked).values
+
+    def _wishes_behind(self, action: Action, start: int) -> list[Wish]:
+        """Return what a reply asks for from a place on: another action, or the same one once more;
+        not what changes or gives values of the one under way.
+        """
+        behind = " " * start + self.message[start:]
+        read = self._read(action, behind).values
+        is_beside = adds_to(self.message, start)
+        found = [each for each in wishes_of(behind, self.chooser) if each.action != action.name]
+        if found and (is_beside or not read):
+            return [one for each in found for one in listed_wishes(self.actions, each)]
+        held = self.state.values
+        is_again = any(name in held and held[name].value != read[name].value for name in read)
+        if self.state.waits == "confirm" and is_beside and is_again:
+            return [Wish(action.name, behind)]
+        return []
 
     def begin_wish(self, wish: Wish, others: Sequence[Wish]) -> Step:
         """Begin a wish of an earlier message."""
@@ -134,7 +188,7 @@ class Dialogue(SlotFilling):
         if len(wishes) == 1:
             named = self.chooser, self.actions, self.own, wishes[0].action
             wishes = [replace(wishes[0], action=with_code(*named, self._values_of))]
-        made = self._start(wishes[0], wishes[1:])
+        made = _in_order(self.actions, self._start(wishes[0], wishes[1:]), wishes)
         is_told = len(wishes) == 1 and self.chooser.form(self.own) in UNASKED
         return as_guess(made) or made if is_told and not made.state.values else made
 
@@ -197,7 +251,7 @@ class Dialogue(SlotFilling):
         action = self.actions.action(wish.action)
         assert action is not None
         read = self._read_wish(action, wish.message)
-        values = read.values
+        values = {**read.values, **self._known_codes(action, read, wish.message)}
         if more is not None:  # the wish stands in an earlier message
             values = {name: replace(each, start=0, end=0) for name, each in values.items()}
             values |= more.values
@@ -421,3 +475,14 @@ class Dialogue(SlotFilling):
         if made.turn is None and made.performance is None:
             return Step(before)
         return made
+
+
+def _in_order(actions: ActionSet, made: Step, wishes: Sequence[Wish]) -> Step:
+    """Return the first step of several wishes with the order in which they come."""
+    turn, names = made.turn, [each.action for each in wishes]
+    found = [actions.action(name) for name in dict.fromkeys(names)]
+    titles = [each.title for each in found if each is not None]
+    if turn is None or turn.kind not in ("ask", "confirm") or len(titles) < 2:
+        return made
+    said = turn.action.say("one_by_one", titles="; ".join(titles))
+    return replace(made, turn=replace(turn, text=f"{said} {turn.text}"))

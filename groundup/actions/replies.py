@@ -39,6 +39,7 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "you(?:'?ve| have)? (?:understood|got)(?: (?:me|it|that|everything))?"
         " (?:right|correctly|perfectly|exactly)",
         "(?:all|everything)(?:'?s| is)? as (?:it should be|i (?:said|want(?:ed)?|asked))",
+        "(?:that|this)(?: one)? (?:too|as well)|(?:the )?same again|both(?: please)?",
         "by all means|very well|al(?:l |l)?right|fair enough|do so",
         "(?:please|kindly) do(?: so)?",
         "(?:please )?proceed|carry on|go(?: ahead| for it| on)?(?: then)?|you (?:may|can)",

@@ -20,6 +20,7 @@ from groundup.actions.progress import (
     rows_of,
     shown,
 )
+from groundup.actions.read_words import read_codes
 from groundup.actions.rows import listed, meant_row
 from groundup.actions.state import ActionState, ActionTurn, Heard, HeldValue, Performance, TurnKind
 from groundup.actions.templates import fill
@@ -147,6 +148,32 @@ class SlotFilling:
                 value = read.value
                 return {slot.name: HeldValue(value, "message", shown=shown(action, slot, value))}
         return {}
+
+    def _known_codes(
+        self, action: Action, read: MessageValues, message: str
+    ) -> dict[str, HeldValue]:
+        """Return the codes that a message has in a form that might be another number, where one alone
+        is known to the world: "a new one for 8052".
+        """
+        found: dict[str, HeldValue] = {}
+        for slot in action.askable:
+            if slot.type != "code" or slot.name in {*read.values, *read.unclear}:
+                continue
+            fits: dict[str, HeldValue] = {}
+            for each in read_codes(without_markup(message), slot, asked=True):
+                value = str(each.values[0])
+                code = HeldValue(value, "message", each.start, each.end, value)
+                progress = advance(action, self.world, {**read.values, slot.name: code}, self.known)
+                if progress.missing is None and self._is_looked_up(action, slot, progress):
+                    fits[value] = code
+            if len(fits) == 1:
+                found[slot.name] = next(iter(fits.values()))
+        return found
+
+    def _is_looked_up(self, action: Action, slot: Slot, progress: ActionProgress) -> bool:
+        """Whether a lookup that asks for a slot's value has been run."""
+        names = (self.world.parameters(each.sql) for each in action.lookups)
+        return any(slot.name in each and set(each) <= progress.bound.keys() for each in names)
 
     def _question(self, slot: Slot, progress: ActionProgress) -> str:
         """Return the question for a slot, with the rows that its value is chosen from."""

@@ -6,11 +6,13 @@ their places. A sentence that asks for nothing ("HQWKTR, Bramley.") belongs to a
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from groundup.actions.definition import Action, ActionSet
-from groundup.actions.intent import ActionChooser
+from groundup.actions.intent import SURE, ActionChooser
 from groundup.actions.intent_words import VALUE_TYPES, names_in, words_of
+from groundup.actions.message_form import Form
 from groundup.actions.own_words import own_words, without_markup
 from groundup.actions.read_numbers import NUMBER
 from groundup.actions.read_words import read_choices, read_codes
@@ -23,12 +25,15 @@ UNASKED = ("statement", "question")
 MAX_WISHES, MAX_CLAUSES = 3, 12
 # Of a sentence that tells a wish: "Reference P7RYA2" has one.
 LEAST_WORDS = 2
+# So far ahead of all others (logarithm of the odds) is the action that a clause alone tells.
+FAR = 5.0
 # What only says to what a value belongs: "booking HQWKTR, surname Bramley".
 _CARRIERS = words_of("booking my booking reservation reference ref code name surname number ticket")
 # Where one wish of a message may end and another begin: at a sentence, or within it.
 _CLAUSES = re.compile(
-    r"(?P<sentence>[.;!?]\s+(?:also,?\s+)?|\b(?:things|requests|points|favours)\s*[:,-]\s+)"
-    r"|,?\s+(?:and|then)\s+(?:also\s+|then\s+)?"
+    r"(?P<sentence>[.;!?]\s+(?:(?:oh|and|also|plus),?\s+)*"
+    r"|\b(?:things|requests|points|favours|jobs)\b(?: for you)?\s*[:,-]\s+)"
+    r"|,?\s+(?:oh,?\s+)?(?:and|then|plus)\s+(?:also\s+|then\s+)?"
     r"|,?\s+also\s+(?!like\b|want\b|need\b|have\b)",
     re.I,
 )
@@ -50,57 +55,121 @@ _COUNTED = re.compile(rf"(?<!\w){NUMBER}(?:\s+[a-z]+){{0,2}}?\s+\Z", re.IGNORECA
 _OTHER = re.compile(r"\b(?:other|another|different|second)\b", re.I)
 # "You cancelled my flight" tells why.
 _TOLD_OF_YOU = re.compile(r"\W*(?:you|they|you lot)\b(?!.*\?)", re.I)
+# "and the same for Callum", not "also make it 8".
+_BESIDE = re.compile(r"\b(?:also|too|as well|same|another|one more|next)\b", re.I)
+_CORRECTS = re.compile(
+    r"\b(?:(?:make|change) (?:it|that)|not|instead|rather|but|actually|sorry|meant)\b", re.I
+)
 _FIRST = re.compile(r"\b(?:first|former|1st)\b", re.I)
 _SECOND = re.compile(r"\b(?:second|latter|last|2nd)\b", re.I)
 
 
+@dataclass(frozen=True)
+class _Clause:
+    """A part of a message in which a wish of its own may stand."""
+
+    text: str
+    start: int
+    until: int
+    """Where the next one begins."""
+    begins_sentence: bool
+    form: Form
+
+
 def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
     """Return the different actions that a message asks for, each with what it says of it. Within a
-    sentence only a request begins a second one: "we have a table, and there's one less now" is one.
-    What is quoted, forwarded or in markup asks for none.
+    sentence only a request begins a second one, or what tells another wish clearly: "we have a
+    table, and there's one less now" is one. What is quoted, forwarded or in markup asks for none.
     """
-    whole_message, message = message, own_words(message)
-    whole = chooser.choose(message)
-    cuts = list(itertools.islice(_CLAUSES.finditer(message), MAX_CLAUSES))
-    starts = [0, *(match.end() for match in cuts)]
-    spans = list(zip(starts, [*starts[1:], len(message)], strict=True))
-    begins = [True, *(match["sentence"] is not None for match in cuts)]
-    chosen = []
-    forms = [chooser.form(message[start:end]) for start, end in spans]
-    is_beside = any(form not in UNASKED for form in forms)
-    in_parts = {
-        starts[first]
-        for first, last in _sentences_of_clauses(begins)
-        if all(form in UNASKED for form in forms[first : last + 1])
-    }
-    ends = [*(match.start() for match in cuts), len(message)]
-    for start, end, begins_sentence, form in zip(starts, ends, begins, forms, strict=True):
-        clause, is_story = message[start:end], is_beside and form in UNASKED
-        is_asked = bool(cuts) and not _TOLD_OF_YOU.match(clause)
-        told = words_of(clause) - VALUE_TYPES - names_in(clause) - _CARRIERS
-        is_told = begins_sentence and len(told) >= LEAST_WORDS
-        is_asked &= is_told or form not in UNASKED
-        is_asked &= not (is_story and start in in_parts)
-        found = chooser.choose(clause, expected=whole, is_told=is_story) if is_asked else None
-        chosen.append(found)
-    for first, last in _sentences_of_clauses(begins):
-        sentence = message[starts[first] : ends[last]]
-        if not any(chosen[first : last + 1]) and not _TOLD_OF_YOU.match(sentence):
-            chosen[first] = chooser.choose(sentence, expected=whole, is_told=is_beside)
+    own = own_words(message)
+    whole, clauses = chooser.choose(own), _clauses_of(own, chooser)
+    chosen = _chosen(own, clauses, whole, chooser)
     named = set(filter(None, chosen))
-    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+    for place, clause in enumerate(clauses):
         others = named - {chosen[place]}
-        if any(chooser.gives_value(message[start:end], name) for name in others):
+        if any(chooser.gives_value(own[clause.start : clause.until], name) for name in others):
             chosen[place] = None
     names = list(dict.fromkeys(filter(None, chosen)))[:MAX_WISHES]
     if len(names) == 1 and len(named) > 1:  # another clause only told a value of it
         whole = names[0]
     if len(names) < 2:
-        return [] if whole is None else [Wish(whole, whole_message)]
+        return [] if whole is None else [Wish(whole, message)]
     owners: list[str | None] = []
-    for name, begins_sentence in zip(chosen, begins, strict=True):
-        owners.append(name if name or begins_sentence else owners[-1])
-    return [Wish(name, _without_others(whole_message, spans, owners, name)) for name in names]
+    for name, clause in zip(chosen, clauses, strict=True):
+        owners.append(name if name or clause.begins_sentence else owners[-1])
+    spans = [(each.start, each.until) for each in clauses]
+    return [Wish(name, _without_others(message, spans, owners, name)) for name in names]
+
+
+def _clauses_of(message: str, chooser: ActionChooser) -> list[_Clause]:
+    cuts = list(itertools.islice(_CLAUSES.finditer(message), MAX_CLAUSES))
+    starts = [0, *(match.end() for match in cuts)]
+    ends = [*(match.start() for match in cuts), len(message)]
+    begins = [True, *(match["sentence"] is not None for match in cuts)]
+    found = []
+    for start, end, until, is_first in zip(
+        starts, ends, [*starts[1:], len(message)], begins, strict=True
+    ):
+        form = chooser.form(message[start:until])
+        found.append(_Clause(message[start:end], start, until, is_first, form))
+    return found
+
+
+def _chosen(
+    message: str, clauses: Sequence[_Clause], whole: str | None, chooser: ActionChooser
+) -> list[str | None]:
+    """Return the action that each clause asks for; None: none of its own."""
+    is_beside = any(each.form not in UNASKED for each in clauses)
+    sentences = _sentences_of_clauses([each.begins_sentence for each in clauses])
+    in_parts = {
+        clauses[first].start
+        for first, last in sentences
+        if all(each.form in UNASKED for each in clauses[first : last + 1])
+    }
+    chosen: list[str | None] = []
+    for each in clauses:
+        is_story = is_beside and each.form in UNASKED
+        is_asked = len(clauses) > 1 and not _TOLD_OF_YOU.match(each.text)
+        told = words_of(each.text) - VALUE_TYPES - names_in(each.text) - _CARRIERS
+        is_told = each.begins_sentence and len(told) >= LEAST_WORDS
+        is_own = is_told or each.form not in UNASKED
+        is_own &= not (is_story and each.start in in_parts)
+        found = None
+        if is_asked and is_own:
+            found = chooser.choose(each.text, expected=whole, is_told=is_story)
+        if is_asked and found is None:
+            found = told_apart(each.text, chooser)
+        chosen.append(found)
+    for first, last in sentences:
+        sentence = message[clauses[first].start : clauses[last].start + len(clauses[last].text)]
+        if not any(chosen[first : last + 1]) and not _TOLD_OF_YOU.match(sentence):
+            chosen[first] = chooser.choose(sentence, expected=whole, is_told=is_beside)
+    return chosen
+
+
+def parts_behind(message: str) -> Iterator[tuple[int, int]]:
+    """Yield where the first clauses of a message end and the others begin, at each cut."""
+    for match in itertools.islice(_CLAUSES.finditer(own_words(message)), MAX_CLAUSES):
+        yield match.start(), match.end()
+
+
+def adds_to(message: str, start: int) -> bool:
+    """Whether what begins at a place of a message is said to come beside what was said, and corrects
+    nothing: "and the same for Callum", "also Hartnell (2024)".
+    """
+    sign = re.search(r"\S+\s*\Z", message[:start])
+    text = f"{sign[0] if sign else ''}{message[start:]}"
+    return _BESIDE.search(text) is not None and _CORRECTS.search(text) is None
+
+
+def told_apart(clause: str, chooser: ActionChooser) -> str | None:
+    """Return the action of which a clause tells a wish, by meaning, far ahead of all others: "one of
+    us is coeliac".
+    """
+    odds = chooser.odds(clause)
+    best, *others = sorted(odds, key=lambda name: -odds[name]) or [""]
+    is_far = all(odds[best] - odds[each] >= FAR for each in others)
+    return best if best and odds[best] >= SURE and is_far else None
 
 
 def _sentences_of_clauses(begins: Sequence[bool]) -> list[tuple[int, int]]:
@@ -175,6 +244,7 @@ def known_from(
 ) -> dict[str, HeldValue]:
     """Return codes and names of what was just done as values of a wish of the same message: the
     booking to which "one more bag" is added; of a later one (`is_later`) only where it says "it".
+    Of the same action all values: "and the same for Callum".
     """
     before = None if last is None else actions.action(last.action)
     if last is None or before is None or _OTHER.search(wish.message):
@@ -185,7 +255,8 @@ def known_from(
     found = {}
     for slot in before.askable:
         value = last.values.get(slot.name)
-        if slot.type not in ("code", "name") or value is None or slot.name not in own:
+        is_carried = before is action or slot.type in ("code", "name")
+        if not is_carried or value is None or slot.name not in own:
             continue
         if slot.name in last.said and own[slot.name].accepts(value):
             found[slot.name] = HeldValue(value, "known", shown=last.said[slot.name])
