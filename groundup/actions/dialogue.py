@@ -295,7 +295,8 @@ class Dialogue(SlotFilling):
         if not says_yes and (reads_cancel(self.message) or reads_undo(self.message)):
             return self._ended("cancelled", self._nothing_more(action), action)
         held, asked = self.state.values, action.slot(self.state.asked)
-        if self.state.guessed and asked is not None and self._is_wrong_guess(asked):
+        is_unasked = self.state.guessed or self.state.taken_up
+        if is_unasked and asked is not None and self._is_wrong_guess(asked):
             return self._ended("cancelled", self._nothing_more(action), action)
         is_words = asked is not None and asked.type in ("name", "text")
         if is_words and any(reads(self.message) for reads in (reads_yes, reads_no, reads_wait)):
@@ -446,7 +447,7 @@ class Dialogue(SlotFilling):
             return Step(self.state, replace(turn, text=refusal))
         text = fill(action.undo.confirm, last.said)
         wishes = self.state.wishes
-        if self.state.waits == "confirm":  # a wish that was just taken up
+        if self.state.taken_up:
             wishes = (Wish(self.state.action, self.state.message), *wishes)
         state = replace(self.state, waits="undo", question=text, wishes=wishes, taken_up=False)
         return Step(state, replace(turn, kind="confirm", text=text))

@@ -95,7 +95,7 @@ _WANTING = re.compile(
     r"|(?<!been )(?:trying|keen|hoping|wanting|looking) to \w+"
     r"|(?:he|she|my \w+|our \w+|(?-i:[A-Z])\w+)(?: also)? (?:needs|wants|(?:would|'d) like)\b"
     r"|need to\b|(?<!\w )\bneed (?:an?|my|the|some|you|\d+)\b|could (?:really )?do with\b"
-    r"|(?:after|looking for|hoping for) (?:a|an|some|my|the)\b"
+    r"|(?:(?:\A|'m |'re |\bam |\bim |\bare )after|looking for|hoping for) (?:a|an|some|my|the)\b"
     rf"|\A{OPENING}(?:want|wanna|would (?:like|love)|fancy|hoping) \w+)",
     re.IGNORECASE,
 )

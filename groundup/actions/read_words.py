@@ -128,6 +128,8 @@ _SENTENCE_ALONE = re.compile(
     rf"[.!?\n]\s{{0,2}}({_PART}(?:\s+{_PART}){{1,2}})(?:[\s.!]*\Z|,\s)", re.IGNORECASE
 )
 _SENTENCE_END = re.compile(r"(?<!\b(?:mr|ms|dr|st))(?<!\bmrs)(?<!\bprof)\.\s", re.IGNORECASE)
+# "my first name isn't quite the same"
+_DENIED = re.compile(r"n['’]t\Z", re.IGNORECASE)
 _PARTICLES = frozenset(["van", "von", "de", "der", "den", "la", "le", "da", "di", "du", "al", "el"])
 # Names, though they are words of grammar or months, too.
 _ALSO_NAMES = _PARTICLES | {"will", "may", "s", "o", "d", "t", "i", "a", "an", "do", "so"}
@@ -227,6 +229,13 @@ def read_codes(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
         if value is not None and _is_code(text, match, asked):
             found.append(Reading(*match.span(), (value,)))
     return found or _only_figures(text, pattern)
+
+
+def codes_like(text: str, slot: Slot) -> list[Reading]:
+    """Return all that has the form of a slot's code, words in small letters too."""
+    pattern = re.compile(rf"(?<![\w-])(?:{slot.pattern})(?![\w-])", re.IGNORECASE)
+    tried = ((match.span(), _in_case(match[0], slot)) for match in pattern.finditer(text))
+    return [Reading(*span, (value,)) for span, value in tried if value is not None]
 
 
 def _only_figures(text: str, pattern: re.Pattern[str]) -> list[Reading]:
@@ -438,7 +447,8 @@ def _name_end(text: str, start: int, end: int, *, is_whole: bool = False) -> tup
     last = start
     for match in re.finditer(_PART, text[start:end]):
         own = [word for word in words(match[0]) if word not in _ALSO_NAMES]
-        if any(word in _NO_NAMES or word in STOP_WORDS["en"] for word in own):
+        is_other = any(word in _NO_NAMES or word in STOP_WORDS["en"] for word in own)
+        if is_other or _DENIED.search(match[0]):
             if is_whole:
                 return start, start
             break

@@ -41,7 +41,7 @@ _BEFORE_DENIED = re.compile(
     r"\b(?:not|except(?: for)?|instead of|rather than|other than|isn'?t|without"
     r"|with or|any(?:thing|body|one| ?day| ?time)? (?:but|except)"
     r"|if (?:it|they|one|any|either|this|that)(?:'s|'re| is| are| was))\s+"
-    r"(?:(?:on|at|for|the|in|of|by|from)\s+)*\Z",
+    r"(?:(?:on|at|for|the|an?|in|of|by|from)\s+)*\Z",
     re.IGNORECASE,
 )
 _OR_NOT = re.compile(r"\s+or not\b", re.IGNORECASE)

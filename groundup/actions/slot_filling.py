@@ -20,7 +20,7 @@ from groundup.actions.progress import (
     rows_of,
     shown,
 )
-from groundup.actions.read_words import read_codes
+from groundup.actions.read_words import codes_like
 from groundup.actions.rows import listed, meant_row
 from groundup.actions.state import ActionState, ActionTurn, Heard, HeldValue, Performance, TurnKind
 from groundup.actions.templates import fill
@@ -160,7 +160,7 @@ class SlotFilling:
             if slot.type != "code" or slot.name in {*read.values, *read.unclear}:
                 continue
             fits: dict[str, HeldValue] = {}
-            for each in read_codes(without_markup(message), slot, asked=True):
+            for each in codes_like(without_markup(message), slot):
                 value = str(each.values[0])
                 code = HeldValue(value, "message", each.start, each.end, value)
                 progress = advance(action, self.world, {**read.values, slot.name: code}, self.known)

@@ -49,9 +49,9 @@ def filled(
 def take_up(
     actions: ActionSet, world: KnownWorld, made: Step, heard: Heard, chooser: ActionChooser
 ) -> Step:
-    """Return a step that ends an action and offers the next wish with that wish's confirmation in
-    place of the offer, where nothing has to be asked for it; with the performance of one that only
-    reads (`read_beside`). Raises what the world does.
+    """Return a step that ends an action and offers the next wish with that wish's first question in
+    place of the offer; with the performance of one that only reads (`read_beside`). Raises what the
+    world does.
     """
     turn, state = made.turn, made.state
     if turn is None or turn.kind != "done" or state.waits != "offer" or not state.wishes:
@@ -62,10 +62,12 @@ def take_up(
     done = turn.text.removesuffix(state.question).rstrip()
     if begun.performance is not None:
         return replace(begun, turn=replace(turn, text=done, yes_no=False))
-    if begun.turn is None or begun.turn.kind != "confirm":
+    if begun.turn is None or begun.turn.kind not in ("confirm", "ask"):
         return made
-    also = begun.turn.action.say("also", title=begun.turn.action.title)
-    text = f"{done} {also} {begun.turn.text}"
+    text, title = begun.turn.text, begun.turn.action.title
+    if not text.startswith(f"{title}:"):
+        text = f"{begun.turn.action.say('also', title=title)} {text}"
+    text = f"{done} {text}"
     both = replace(begun.turn, text=text, reference=turn.reference, undoable=turn.undoable)
     return marked(replace(begun, state=replace(begun.state, taken_up=True), turn=both))
 

@@ -270,7 +270,7 @@ class _MessageReader:
 
     def _all_of(self, slot: Slot, *, asked: bool) -> list[Reading]:
         if slot.type == "text":
-            rest = self._message if asked else blanked(self._message, self._taken)
+            rest = self._message if asked else blanked(self._own, self._taken)
             return read_text(rest, slot, asked=asked)
         # "a portion of chips" is a number of portions and an option.
         taken = self._without_numbers if slot.type == "choice" else self._taken

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from groundup.actions.definition import Action, ActionSet
-from groundup.actions.intent import SURE, ActionChooser
+from groundup.actions.intent import ActionChooser
 from groundup.actions.intent_words import VALUE_TYPES, names_in, words_of
 from groundup.actions.message_form import Form
 from groundup.actions.own_words import own_words, without_markup
@@ -25,10 +25,13 @@ UNASKED = ("statement", "question")
 MAX_WISHES, MAX_CLAUSES = 3, 12
 # Of a sentence that tells a wish: "Reference P7RYA2" has one.
 LEAST_WORDS = 2
-# So far ahead of all others (logarithm of the odds) is the action that a clause alone tells.
-FAR = 5.0
+# The logarithm of the odds of the action that a clause alone tells: so far ahead of all others, and
+# at least, of a clause within a sentence and of one that begins it.
+FAR, FAR_LEAST = 5.0, (0.5, 1.25)
 # What only says to what a value belongs: "booking HQWKTR, surname Bramley".
-_CARRIERS = words_of("booking my booking reservation reference ref code name surname number ticket")
+_CARRIERS = words_of(
+    "booking my booking reservation reference ref code name surname family last number ticket"
+)
 # Where one wish of a message may end and another begin: at a sentence, or within it.
 _CLAUSES = re.compile(
     r"(?P<sentence>[.;!?]\s+(?:(?:oh|and|also|plus),?\s+)*"
@@ -59,6 +62,12 @@ _TOLD_OF_YOU = re.compile(r"\W*(?:you|they|you lot)\b(?!.*\?)", re.I)
 _BESIDE = re.compile(r"\b(?:also|too|as well|same|another|one more|next)\b", re.I)
 _CORRECTS = re.compile(
     r"\b(?:(?:make|change) (?:it|that)|not|instead|rather|but|actually|sorry|meant)\b", re.I
+)
+# "we have a table on Thursday" tells what there is.
+_HAVING = re.compile(
+    r"(?:\W|\b(?:hi|hello|hey|so|and|well)\b)*(?:i|we|he|she|they)(?:'ve|'s)?(?: (?:have|had|has|got))+"
+    r" (?:an?|the|my|our|\w+ tables?)\b(?! new)",
+    re.I,
 )
 _FIRST = re.compile(r"\b(?:first|former|1st)\b", re.I)
 _SECOND = re.compile(r"\b(?:second|latter|last|2nd)\b", re.I)
@@ -130,7 +139,8 @@ def _chosen(
     for each in clauses:
         is_story = is_beside and each.form in UNASKED
         is_asked = len(clauses) > 1 and not _TOLD_OF_YOU.match(each.text)
-        told = words_of(each.text) - VALUE_TYPES - names_in(each.text) - _CARRIERS
+        is_asked &= not _HAVING.match(each.text) and bool(words_of(each.text))
+        told = _own_words_of(each.text)
         is_told = each.begins_sentence and len(told) >= LEAST_WORDS
         is_own = is_told or each.form not in UNASKED
         is_own &= not (is_story and each.start in in_parts)
@@ -138,13 +148,17 @@ def _chosen(
         if is_asked and is_own:
             found = chooser.choose(each.text, expected=whole, is_told=is_story)
         if is_asked and found is None:
-            found = told_apart(each.text, chooser)
+            found = told_apart(each.text, chooser, FAR_LEAST[each.begins_sentence])
         chosen.append(found)
     for first, last in sentences:
         sentence = message[clauses[first].start : clauses[last].start + len(clauses[last].text)]
         if not any(chosen[first : last + 1]) and not _TOLD_OF_YOU.match(sentence):
             chosen[first] = chooser.choose(sentence, expected=whole, is_told=is_beside)
     return chosen
+
+
+def _own_words_of(clause: str) -> frozenset[str]:
+    return words_of(clause) - VALUE_TYPES - names_in(clause) - _CARRIERS
 
 
 def parts_behind(message: str) -> Iterator[tuple[int, int]]:
@@ -162,14 +176,16 @@ def adds_to(message: str, start: int) -> bool:
     return _BESIDE.search(text) is not None and _CORRECTS.search(text) is None
 
 
-def told_apart(clause: str, chooser: ActionChooser) -> str | None:
+def told_apart(clause: str, chooser: ActionChooser, least: float) -> str | None:
     """Return the action of which a clause tells a wish, by meaning, far ahead of all others: "one of
     us is coeliac".
     """
+    if not _own_words_of(clause):
+        return None
     odds = chooser.odds(clause)
     best, *others = sorted(odds, key=lambda name: -odds[name]) or [""]
     is_far = all(odds[best] - odds[each] >= FAR for each in others)
-    return best if best and odds[best] >= SURE and is_far else None
+    return best if best and odds[best] >= least and is_far else None
 
 
 def _sentences_of_clauses(begins: Sequence[bool]) -> list[tuple[int, int]]:
