@@ -479,11 +479,11 @@ class Dialogue(SlotFilling):
 
 
 def _in_order(actions: ActionSet, made: Step, wishes: Sequence[Wish]) -> Step:
-    """Return the first step of several wishes with the order in which they come."""
+    """Return the first step of several wishes with the titles of those that come after it."""
     turn, names = made.turn, [each.action for each in wishes]
     found = [actions.action(name) for name in dict.fromkeys(names)]
     titles = [each.title for each in found if each is not None]
     if turn is None or turn.kind not in ("ask", "confirm") or len(titles) < 2:
         return made
-    said = turn.action.say("one_by_one", titles="; ".join(titles))
+    said = turn.action.say("first_of_several", titles="; ".join(titles[1:]))
     return replace(made, turn=replace(turn, text=f"{said} {turn.text}"))

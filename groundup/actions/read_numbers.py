@@ -34,7 +34,8 @@ _FIGURES = (
 )
 NUMBER = rf"(?:{_FIGURES}|{IN_WORDS})"
 _COUNTED = re.compile(
-    rf"(?:(?P<number>{NUMBER})|\b(?P<article>an?|another))(?P<more>\s+(?:more|extra|additional|further))?"
+    rf"(?:(?P<number>{NUMBER})|\b(?P<article>an?|another))"
+    r"(?P<more>\s+(?:more|extra|additional|further))?"
     r"[\s-]+(?:[^\W\d_]+[\s-]+){0,2}?(?P<noun>[^\W\d_]+(?:-ups)?)"
     r"(?P<added>\s+(?:more|extra|fewer|less)\b)?",
     re.IGNORECASE,

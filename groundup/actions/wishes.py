@@ -65,7 +65,8 @@ _CORRECTS = re.compile(
 )
 # "we have a table on Thursday" tells what there is.
 _HAVING = re.compile(
-    r"(?:\W|\b(?:hi|hello|hey|so|and|well)\b)*(?:i|we|he|she|they)(?:'ve|'s)?(?: (?:have|had|has|got))+"
+    r"(?:\W|\b(?:hi|hello|hey|so|and|well)\b)*(?:i|we|he|she|they)(?:'ve|'s)?"
+    r"(?: (?:have|had|has|got))+"
     r" (?:an?|the|my|our|\w+ tables?)\b(?! new)",
     re.I,
 )

@@ -152,7 +152,7 @@ def test_an_unknown_code_is_said_and_asked_for_again(desk: ActionDesk) -> None:
 def test_of_two_wishes_the_second_is_gone_on_with_when_the_first_is_done(desk: ActionDesk) -> None:
     guest = Talker(desk)
     turn = guest.hear(f"{WISH} and I'd like to leave feedback for the café")
-    assert turn.text.startswith("One thing after the other: Book a table; Send feedback. ")
+    assert turn.text.startswith("I'll come to this next: Send feedback. First: Book a table: ")
     turn = guest.hear("Ada", "Yes")
     question = 'Next: "Send feedback". What shall I pass on?'
     assert "is booked" in turn.text and turn.text.endswith(question) and not turn.yes_no

@@ -164,3 +164,52 @@ def test_a_second_wish_that_only_reads_is_done_with_the_first(tmp_path: Path) ->
     assert turn.kind == "done" and "is cancelled" in turn.text and "QV7K2M9PX4TC" in turn.text
     assert [each.action for each in desk.world.audit()] == ["cancel_booking", "voucher_balance"]
     assert not turn.yes_no and guest.hear("undo that").action.name == "cancel_booking"
+
+
+def bank_customer(tmp_path: Path) -> Talker:
+    desk = ActionDesk(packaged_packs()["bank"], world=tmp_path / "world.sqlite", today=TODAY)
+    return Talker(desk, customer="C1001")
+
+
+def test_a_card_of_the_second_wish_is_not_that_of_the_first(tmp_path: Path) -> None:
+    guest = bank_customer(tmp_path)
+    turn = guest.hear("freeze 4417 please and send me a replacement for 8052, it snapped", "yes")
+    assert (turn.action.name, turn.values["card"].value) == ("order_replacement", "8052")
+
+
+def test_an_order_behind_a_yes_comes_after_what_it_confirms(tmp_path: Path) -> None:
+    guest = bank_customer(tmp_path)
+    turn = guest.hear("Please unfreeze 6630", "yes, and also freeze 8052")
+    assert "6630 can be used again" in turn.text and turn.text.endswith("Shall I freeze it?")
+    assert [each.action for each in guest.desk.world.audit()] == ["unfreeze_card"]
+    assert guest.hear("yes").kind == "done"
+
+
+@pytest.mark.parametrize("reply", ["yes, and also make it £500", "yes, but £500", "yes and £500"])
+def test_what_corrects_behind_a_yes_is_shown_again(tmp_path: Path, reply: str) -> None:
+    guest = bank_customer(tmp_path)
+    turn = guest.hear("Set the card spending limit of 4417 to £400", reply)
+    assert (turn.kind, turn.values["limit"].value) == ("confirm", 500)
+    assert not guest.desk.world.audit()
+
+
+def test_the_same_for_another_is_a_second_wish(tmp_path: Path) -> None:
+    desk = ActionDesk(packaged_packs()["school"], world=tmp_path / "world.sqlite", today=TODAY)
+    guest = Talker(desk, customer="reid")
+    turn = guest.hear("Set the lunch limit for Finn to £8 please", "yes, and the same for Callum")
+    assert "Finn Reid is now £8" in turn.text
+    assert (turn.values["child"].value, turn.values["amount"].value) == ("Callum", 8)
+
+
+def test_an_order_behind_an_answer_comes_after_it(tmp_path: Path) -> None:
+    guest = bank_customer(tmp_path)
+    turn = guest.hear("I'd like to dispute the £64.50", "they charged me twice. Oh and freeze 8052")
+    assert turn.text.startswith("I'll come to that next. First: £64.50 to Fenwick Shoes")
+    assert guest.hear("yes").text.endswith("Shall I freeze it?")
+
+
+def test_no_to_the_question_of_a_second_wish_leaves_what_was_done(tmp_path: Path) -> None:
+    guest = bank_customer(tmp_path)
+    turn = guest.hear("Freeze 4417. And I also want to change a limit.", "yes")
+    assert turn.asked is not None and "4417 is frozen" in turn.text
+    assert guest.hear("no thanks").text == "All right, it stays as it is."
