@@ -78,7 +78,7 @@ _AFTER_NUMBER = (
 )
 _FOLLOWING = frozenset(_AFTER_NUMBER.split())
 _PLAIN = re.compile(NUMBER, re.IGNORECASE)
-_ONE = re.compile(r"(?:\W|just|only)*(one|1)\W*(?:please|pls)?\W*", re.IGNORECASE)
+_ONE = re.compile(r"(?:\W|just|only|the)*(one|1)\W*(?:please|pls)?\W*", re.IGNORECASE)
 _CHANGED = re.compile(
     rf"\A\W*(?:(?:no|actually|sorry|oh|wait|well|hm+|only|just|rather|then|ok|okay|fine)\W+)+"
     rf"(?P<said>{NUMBER})(?:\W+(?:then|instead|please|only|pls))*\W*\Z"

@@ -152,8 +152,8 @@ class SlotFilling:
     def _known_codes(
         self, action: Action, read: MessageValues, message: str
     ) -> dict[str, HeldValue]:
-        """Return the codes that a message has in a form that might be another number, where one alone
-        is known to the world: "a new one for 8052".
+        """Return the codes that a message has in a form that might be another number, where one
+        alone is known to the world: "a new one for 8052".
         """
         found: dict[str, HeldValue] = {}
         for slot in action.askable:

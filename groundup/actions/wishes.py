@@ -169,8 +169,8 @@ def parts_behind(message: str) -> Iterator[tuple[int, int]]:
 
 
 def adds_to(message: str, start: int) -> bool:
-    """Whether what begins at a place of a message is said to come beside what was said, and corrects
-    nothing: "and the same for Callum", "also Hartnell (2024)".
+    """Whether what begins at a place of a message is said to come beside what was said, and
+    corrects nothing: "and the same for Callum", "also Hartnell (2024)".
     """
     sign = re.search(r"\S+\s*\Z", message[:start])
     text = f"{sign[0] if sign else ''}{message[start:]}"
@@ -178,8 +178,8 @@ def adds_to(message: str, start: int) -> bool:
 
 
 def told_apart(clause: str, chooser: ActionChooser, least: float) -> str | None:
-    """Return the action of which a clause tells a wish, by meaning, far ahead of all others: "one of
-    us is coeliac".
+    """Return the action of which a clause tells a wish, by meaning, far ahead of all others: "one
+    of us is coeliac".
     """
     if not _own_words_of(clause):
         return None
