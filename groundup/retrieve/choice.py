@@ -7,6 +7,7 @@
                                             its neighbours; "on 4 October": "| 4 and 5 October |"
     a day in a sentence's range             "on Christmas Day": "closed 24 December to 2 January"
     a pointer to another document           "[What is a token?](tokens.md)" is no answer
+    a notice on a version                   "Changed in version 3.5: ..."
 
 and of two rows that fit about as well the one whose name is of what is asked ("a crown": "Porcelain
 crown", not "Implant with crown"), and that with room enough ("for 20 people": the row that serves
@@ -41,11 +42,22 @@ KIND = 1 / 0.85
 IN_BAND, IN_DAYS, BESIDE_BAND, OF_DAY = 1.25, 1.1, 0.6, 1.15
 # Of a sentence that only says where another document tells of what is asked.
 POINTER = 0.6
+# Of a sentence on what a version changed, where no version is asked about.
+OF_VERSION = 0.6
+_OF_VERSION = re.compile(
+    r"(?:- )?(?:(?:new|added|changed|deprecated|removed)\b[^.:]{0,40}\b(?:in|since)|since) "
+    r"(?:version )?v?\d",
+    re.IGNORECASE,
+)
+_ASKS_VERSION = re.compile(
+    r"\b(?:versions?|releases?|change[ds]?|new|since|added|removed|deprecated|when|still|\d+\.\d)",
+    re.IGNORECASE,
+)
 _ELSEWHERE = re.compile(r"(?![a-z+]+:)[^#\s]", re.IGNORECASE)
 _HOW = re.compile(
-    r"\bhow (?:do|can|could|would|should|to|does one)\b|\b(?:what|which) (?:is the )?(?:command|code|call|"
-    r"statement|syntax)\b|\b(?:command|code|syntax|example) (?:for|to|of)\b|\bwie (?:kann|mache|geht)\b|"
-    r"\bcomment\b",
+    r"\bhow (?:do|can|could|would|should|to|does one)\b|\bwie (?:kann|mache|geht)\b|\bcomment\b|"
+    r"\b(?:what|which) (?:is the )?(?:command|code|call|statement|syntax)\b|"
+    r"\b(?:command|code|syntax|example) (?:for|to|of)\b",
     re.IGNORECASE,
 )
 _PREPOSITION = re.compile(
@@ -63,6 +75,8 @@ def factor(
         found = KIND
     if is_pointer(question, text):
         found = POINTER
+    if _OF_VERSION.match(text) and not _ASKS_VERSION.search(question):
+        found = OF_VERSION
     if text.startswith("|"):
         if asked_numbers(question):
             found *= _in_band(table(), IN_BAND, lambda cell: fit_of_number(question, cell))

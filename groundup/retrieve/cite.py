@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import stems, terms, words
 from groundup.retrieve.markdown_marks import without_marks
-from groundup.retrieve.passages import Passage, heading_of
+from groundup.retrieve.passages import FENCES, Passage, heading_of
 from groundup.retrieve.quotes import quotations
 from groundup.retrieve.sentences import TextSpan, sentence_spans
 from groundup.retrieve.table_rows import Table, row_in_words
@@ -37,6 +37,12 @@ _SHARE = re.compile(r"(\d[\d.,]*)\s?(?:%|per ?cent)")
 _ADDRESS = re.compile(r"\w+://[^\s)>\]]+|[\w.+-]+@[\w-]+\.\w+|\b[\w-]{2,}(?:\.[\w-]{2,})+")
 _RULE = re.compile(r"\s*\|[\s:|\-]+\|[ \t]*(?:\n|\Z)")
 _ITEM = re.compile(r"(?:[-*•]|\d{1,3}[.)])[ \t]")
+# What a paragraph on an option, a setting or a function of a program begins with.
+_TERM = re.compile(
+    r"(?P<term>--?\w[^:\n]{0,120}"
+    r"|(?:[A-Za-z]\w*(?:\.[\w<>*]+)+|\w*_\w+|[\w.]+\([^:\n]{0,90}\)|[$\\]\w+)"
+    r"(?: \(\w+\)|; [^:\n]{1,80})?): (?=\S)"
+)
 _CLAUSE, _LIST_BELOW = re.compile(r"\d{1,3}(?:\.\d{1,3})+\.? "), re.compile(r"[ \t]*\n- ")
 # A fenced code block of Markdown: fence, language, code; one that is cut ends with the text.
 _CODE = re.compile(
@@ -96,6 +102,10 @@ class Statement:
     row or an item of.
     """
     is_code: bool = False
+    term: TextSpan | None = None
+    """In the passage the option or setting that its paragraph is on, where an earlier sentence of
+    it names that.
+    """
 
 
 def statements(passage: Passage) -> list[Statement]:
@@ -120,15 +130,27 @@ def statements(passage: Passage) -> list[Statement]:
         is_plain = not is_code and not is_row and not is_item(text)
         if is_plain or (is_code and not (found and (found[-1].start, found[-1].end) == head)):
             head = None  # code belongs to the line right before it
+        term = _term_above(passage.text, start)
         above = headings
-        if head:
-            above += f"\n{passage.text[slice(*head)]}"
-        found.append(Statement(start, end, text, above, head, is_code))
+        for span in filter(None, (head, term)):
+            above += f"\n{passage.text[slice(*span)]}"
+        found.append(Statement(start, end, text, above, head, is_code, term))
         if is_code:
             head = None
         elif is_plain and (text.endswith(":") or _is_clause_of_list(text, following)):
             head = (start, end)
     return found
+
+
+def _term_above(text: str, start: int) -> TextSpan | None:
+    """Return the option or setting that a paragraph is on, of a sentence within it: "--depth" of
+    "--depth: Make a shallow clone. Implies --single-branch."
+    """
+    first = text.rfind("\n\n", 0, start) + 2 * ("\n\n" in text[:start])
+    found = _TERM.match(text, first)
+    if found and found.end() < start and "\n" not in text[first:start].strip():
+        return found.span("term")
+    return None
 
 
 def is_item(text: str) -> bool:
@@ -224,9 +246,9 @@ def quote_of(passage: Passage, number: int, said: Statement) -> Quote:
             return found
         return replace(found, plain=plain)
 
-    head = None
-    if said.head:
-        head = quote(*said.head)
+    head, above = None, said.head or said.term
+    if above:
+        head = quote(*above)
     found = quote(said.start, said.end, head)
     if said.is_code:
         return replace(found, is_code=True, plain="")
@@ -248,6 +270,8 @@ def _is_heading(text: str, following: str, title: str) -> bool:
         return True
     if text.startswith("|"):
         return _RULE.match(following) is not None
+    if following.lstrip().startswith(FENCES):
+        return False
     # A line of its own that says a value, as "Weight: 7 kg" or "Saturday 7.30 – 12.30", is none.
     return bool(following.strip() and heading_of(text)[1]) and not re.search(
         r"[:\t]|\d\s*[^\W\d]|\d[.:]\d\d\s*(?:[-–—]|\Z)|[£$€] ?\d", text

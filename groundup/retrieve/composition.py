@@ -143,7 +143,7 @@ def compose(
         or qualifying_statement(best.passage, best.place)
     )
     if qualifying is not None and not _overlaps(qualifying, quotes[0], best.passage):
-        quote = quote_of(best.passage, best.source, replace(qualifying, head=None))
+        quote = quote_of(best.passage, best.source, replace(qualifying, head=None, term=None))
         quotes.append(replace(quote, role=QUALIFIES))
     return quotes + [replace(_quote(each, question), role=DIFFERS) for each in others]
 

@@ -1,8 +1,8 @@
 """Marks of Markdown that a reader does not see, taken out of what is shown of a document.
 
     [text](target), ![text](target)   the text
-    **bold**, *emphasis*              the words; only where they stand as Markdown wants them, so that
-                                      `**/foo`, `*args` and a product keep their stars
+    **bold**, *emphasis*              the words; only where they stand as Markdown wants them, so
+                                      that `**/foo`, `*args` and a product keep their stars
     \\_                                the underscore; other escapes stay, since a text that is no
                                       Markdown has them, too, as `\\.` of a regular expression
     `code`                            stays as it is, with or without its marks
@@ -17,7 +17,8 @@ from collections.abc import Callable
 LINK = re.compile(r"(?<![\w\])])!?\[([^\]\n]*)\]\(((?:[^()\s]|\([^()\s]*\))*)\)")
 _CODE = re.compile(r"(?<!`)(`{1,3})(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _EMPHASIS = re.compile(
-    r"""(?<![^\s(\["'“‘—|-])(\*{1,3})(?=[\w"'“‘(\[\0£$€-])(.+?)(?<![\s*\\])\1(?=[\s.,;:!?)\]\\"'”’|—-]|\Z)""",
+    r"""(?<![^\s(\["'“‘—|-])(\*{1,3})(?=[\w"'“‘(\[\0£$€-])(.+?)"""
+    r"""(?<![\s*\\])\1(?=[\s.,;:!?)\]\\"'”’|—-]|\Z)""",
     re.DOTALL,
 )
 _MARKS = re.compile(r"[*\\\[`]")
@@ -36,7 +37,7 @@ def without_marks(text: str, *, keep_code_marks: bool = True) -> str:
     code: list[str] = []
 
     def masked(found: re.Match[str]) -> str:
-        code.append(found[0] if keep_code_marks else found[2])
+        code.append(found[2 * (not keep_code_marks)])
         return "\0"
 
     left = _CODE.sub(masked, text.replace("\0", ""))

@@ -37,6 +37,7 @@ _UNDERLINED = re.compile(r"(\S.*)\n(=+|-{3,})[ \t\r]*(?:\n|\Z)")
 _LINE = re.compile(r"[^\n]{1,80}\Z")
 _ENDS_LIKE_A_SENTENCE = (".", "!", ",", ";", ":", "。", "，", "…", '"', "”", "»")
 _FENCE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
+FENCES = ("```", "~~~")
 Counter = Callable[[str], int]
 
 
@@ -114,6 +115,8 @@ def _sections(text: str, max_tokens: int, count: Counter) -> Iterator[PassageSpa
     title, has_body = "", False
     for begin, end in _blocks(text):
         level, heading, rest = heading_of(text[begin:end])
+        if level == _LINE_LEVEL and text.startswith(FENCES, end):
+            level, heading, rest = 0, "", heading  # a line that introduces code
         size = count(text[begin:end])
         is_break = (
             bool(heading)

@@ -11,7 +11,7 @@ from groundup.retrieve.choice import asks_how, is_pointer
 from groundup.retrieve.cite import QUALIFIES, Quote, statements
 from groundup.retrieve.composition import compose
 from groundup.retrieve.index import Index
-from groundup.retrieve.passages import Passage
+from groundup.retrieve.passages import Passage, split
 from groundup.retrieve.saved import save_answer, verify_answer
 from groundup.retrieve.table_rows import cells
 
@@ -145,3 +145,53 @@ def test_an_answer_with_code_is_verified(
     assert {each.state for each in verify_answer(tmp_path / "answer.json")} == {"as cited"}
     assert run(["ask", str(tmp_path / "index"), "how do i take the last commit back"]) == 0
     assert "\ngit reset --soft HEAD^\ngit status\n" in capsys.readouterr().out
+
+
+OPTIONS = """# Options
+
+--depth <depth>: Make a shallow clone. It implies --single-branch.
+
+gc.auto; gc.<pattern>.auto: Loose objects are packed. The default is 6700.
+
+max_connections (integer): How many may connect. The default is 100.
+
+shutil.copy(src, dst): Copy a file. It returns the new name.
+
+Opening hours: Monday to Friday. We are closed on Sunday.
+
+e.g. this: It is so. And so on.
+"""
+
+
+def test_a_sentence_on_an_option_is_shown_with_its_name() -> None:
+    (options,) = [passage(OPTIONS)]
+    heads = {
+        each.text: options.text[slice(*each.term)] for each in statements(options) if each.term
+    }
+    assert heads == {
+        "It implies --single-branch.": "--depth <depth>",
+        "The default is 6700.": "gc.auto; gc.<pattern>.auto",
+        "The default is 100.": "max_connections (integer)",
+        "It returns the new name.": "shutil.copy(src, dst)",
+    }
+    said = {each.text: each.above for each in statements(options)}
+    assert said["The default is 6700."].endswith("gc.auto; gc.<pattern>.auto")
+    values = [[0.1, 0.1, 0.1, 1.0, *[0.1] * 8]]
+    (quote,) = composed("after how many objects does gc run", OPTIONS, values=values)
+    assert part_text(quote) == '"gc.auto; gc.<pattern>.auto … The default is 6700." [1]'
+
+
+def test_a_notice_on_a_version_answers_who_asks_about_versions() -> None:
+    text = "# Limit\n\nset_limit sets the limit of recursion.\n\nChanged in version 3.5: an error is raised if the limit is low.\n"
+    values = [[0.8, 1.0]]
+    assert composed("how to set the limit", text, values=values)[0].text.startswith("set_limit")
+    changed = composed("what changed for the limit", text, values=values)
+    assert changed[0].text.startswith("Changed in version")
+
+
+def test_a_short_line_before_code_is_no_heading() -> None:
+    text = f"# Lists\n\n{'A list has items. ' * 60}\n\nThis will print\n\n```\n[1]\n```\n\nMore of it\n\n{'It is long. ' * 90}"
+    titles = [each.title for each in split(text)]
+    assert "Lists > More of it" in titles and not any("This will print" in each for each in titles)
+    said = [each.text for each in statements(passage("# A\n\nThis will print\n\n```\n[1]\n```\n"))]
+    assert said == ["This will print", "[1]"]

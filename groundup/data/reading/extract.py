@@ -104,15 +104,16 @@ def html_text(data: bytes | str, headings: bool = False, *, site: bool = False) 
     tree = trafilatura.load_html(data)
     if tree is None:
         return trafilatura.html2txt(data) or ""
-    code = prepare_documentation(tree) if headings else []
+    extract, title, contacts, code = trafilatura.extract, list[str](), list[str](), list[str]()
+    if headings:
+        code = prepare_documentation(tree)
     tree = prepare_tree(tree, headings)
-    extract, title, contacts = trafilatura.extract, list[str](), list[str]()
     if headings:
         extract, title = _with_headings, banner(tree)
     if site and headings:
         contacts = contact_lines(deepcopy(tree))
     found = extract(tree, include_comments=False, favor_recall=True)
-    text = put_code(found, code) if found else trafilatura.html2txt(data) or ""
+    text = put_code(found or "", code) or trafilatura.html2txt(data) or ""
     if title and title[0].lstrip("# ") not in text:
         text = "\n\n".join((*title, text))
     if any(line not in text for line in contacts):

@@ -63,8 +63,8 @@ export function showRow(element) {
   if (hidden > 0) table.scrollTop = hidden + (table.clientHeight - row.offsetHeight) / 2;
 }
 
-/** The text of a passage as it is read: without its headings (its title has them), rows of tables with dots between the cells. */
-export const readable = (text) => text.replace(/^\s*#{1,6} .*$/gm, "").replace(/^\s*\|[\s:|-]+\|\s*$\n?/gm, "").replace(/^\s*\||\|\s*$/gm, "").replace(/[^\S\n]*\|[^\S\n]*/g, " · ");
+/** The text of a passage as it is read: without its headings (its title has them) and the fences of code, rows of tables with dots between the cells. */
+export const readable = (text) => text.replace(/^\s*#{1,6} .*$/gm, "").replace(/^[ \t]*(?:`{3,}|~{3,}).*$\n?/gm, "").replace(/^\s*\|[\s:|-]+\|\s*$\n?/gm, "").replace(/^\s*\||\|\s*$/gm, "").replace(/[^\S\n]*\|[^\S\n]*/g, " · ");
 
 /** Put a quotation that differs beside the one that answers, each below its document's name. */
 export function besideAnother(said, element, { name, nameBefore }) {
