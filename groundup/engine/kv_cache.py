@@ -23,7 +23,7 @@ NOT_BY_STEP = "its answers are not written in int8 by the compiled step"
 def refused_kv_cache(path: Path, reason: str) -> ConfigError:
     return ConfigError(
         f"Keys and values of {path} can't be kept in int8: {reason}.",
-        fix="Open it in precision int8, or leave `kv-cache-dtype` out.",
+        fix="Use `precision` int8, or leave `kv_cache_dtype` out.",
     )
 
 

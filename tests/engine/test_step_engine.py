@@ -146,7 +146,7 @@ def test_where_keys_and_values_can_not_be_in_int8_it_is_said_why(
     assert with_kv_cache(exact, "auto") is exact
     with pytest.raises(ConfigError, match="not written in int8 by the compiled step") as refused:
         with_kv_cache(exact, "int8")
-    assert "precision int8" in refused.value.fix
+    assert "`precision` int8" in refused.value.fix
     by_torch = Engine(*open_in("int8", model, NATIVE), draft_tokens=2)
     wrapped = with_kv_cache(by_torch, "int8")
     assert isinstance(wrapped, StepEngine) and wrapped.draft_tokens == 2
