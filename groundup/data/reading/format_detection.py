@@ -13,6 +13,7 @@ are those for files: JSON array or lines, delimiter, header.
 
 import itertools
 import re
+import shlex
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,7 +55,8 @@ SAMPLE_ROWS, SAMPLE_CHARACTERS = 200, 2**22
 ANY_LAYOUT = SourceOptions(wanted=LAYOUTS)
 # A label is some words without the punctuation of a sentence, and no fraction.
 MAX_LABEL_CHARACTERS, MAX_LABEL_WORDS = 60, 5
-_SENTENCE_END = re.compile(r"[.!?…]$")
+# A full stop ends a sentence from three words on: fewer are an abbreviation ("Ticket No.").
+_SENTENCE_END = re.compile(r"[!?…]$|\s.*\s.*\.$")
 # A column is labels where it has at most this share of distinct values; of few rows, at most half.
 MAX_DISTINCT_SHARE, FEW_ROWS = 1 / 3, 20
 TABBED_SHARE = 0.9
@@ -357,7 +359,7 @@ def _describe(
         other = choose(form.columns, found, given=given)
         if other is None:
             why = misfit(form.columns, found, options.layouts)
-            return _unknown(plain, options.layouts, why)
+            return _unknown(plain, options.layouts, why, found)
         return _other(plain, other, options.layouts, found)
     values = {role: found[0].values.get(column) for role, column in best.roles.items()}
     first = {role: value for role, value in values.items() if value is not None}
@@ -383,14 +385,22 @@ def _describe_without_rows(plain: Description, bad: Tally, suffix: str) -> Descr
     return plain.with_doubt(doubt, fix)
 
 
-def _unknown(plain: Description, wanted: Collection[Layout], why: str) -> Description:
-    """Describe a file whose columns have no layout."""
+def _unknown(
+    plain: Description, wanted: Collection[Layout], why: str, rows: Sequence[RecordRow]
+) -> Description:
+    """Describe a file whose columns have no layout; of labelled texts with what they may be."""
     known = [RULES[layout].plural for layout in RULES if layout in wanted]
     doubt = f"its columns {list_names(plain.form.columns[:SHOWN_COLUMNS])} are not recognised"
     if len(known) < len(LAYOUTS):
         doubt += f" as {join_or(known)}"
     if why:
         doubt += f" ({why})"
+    likely = _label_columns(plain.form.columns, rows)
+    texts = [column for column in plain.form.columns if column not in likely]
+    if "labelled" in wanted and likely and texts:
+        longest = max(texts, key=lambda name: sum(len(flat(row.values.get(name))) for row in rows))
+        named = f"`text` {shlex.quote(longest)} and `label` {join_or(map(shlex.quote, likely))}"
+        return plain.with_doubt(doubt, f"Name them, perhaps {named}.")
     return plain.with_doubt(doubt, f"Name them: {_fields(wanted)}.")
 
 
@@ -402,9 +412,11 @@ def _other(
     doubt = f"it holds {found}, not {known}"
     if plain.form.columns:
         doubt += f"; its columns are {list_names(plain.form.columns[:SHOWN_COLUMNS])}"
-    likely = _label_columns(plain.form.columns, rows, found)
-    if "labelled" in wanted and likely:
-        return plain.with_doubt(doubt, f"Say which is the label: `label` {join_or(likely)}.")
+    others = [column for column in plain.form.columns if column not in found.roles.values()]
+    likely = _label_columns(others, rows)
+    if "labelled" in wanted and found.layout == "text" and likely:
+        named = join_or(map(shlex.quote, likely))
+        return plain.with_doubt(doubt, f"Say which is the label: `label` {named}.")
     fix = f"Name other data, or the columns to read: {_fields(wanted)}."
     verb = RULES[found.layout].learned_by
     if verb:
@@ -412,13 +424,12 @@ def _other(
     return plain.with_doubt(doubt, fix)
 
 
-def _label_columns(columns: Sequence[str], rows: Sequence[RecordRow], found: Match) -> list[str]:
-    """Return the columns beside a text whose values recur as classes do."""
-    others = [column for column in columns if column not in found.roles.values()]
-    if found.layout != "text" or len(rows) <= FEW_ROWS:
+def _label_columns(columns: Sequence[str], rows: Sequence[RecordRow]) -> list[str]:
+    """Return the columns whose values recur as classes do."""
+    if len(rows) <= FEW_ROWS:
         return []
-    values = {column: [str(row.values.get(column, "")) for row in rows] for column in others}
-    return [column for column in others if _are_labels(values[column])]
+    values = {column: [str(row.values.get(column, "")) for row in rows] for column in columns}
+    return [column for column in columns if _are_labels(values[column])]
 
 
 def join_or(names: Iterable[str]) -> str:
