@@ -52,7 +52,7 @@ from groundup.weights.model_io import OpenModel, open_model
 
 PACKS = Path(groundup.__file__).parent / "packs"
 MODEL = "smollm2-135m-instruct"
-TEST, ANSWERS, ANSWER_TOKENS, LONGEST = 60, 12, 80, 220
+TEST, ANSWERS, ANSWER_TOKENS, LONGEST = 60, 24, 80, 220
 REFUSALS = (
     "I can't answer that without a source. Please give me the document it stands in.",
     "I have no source for that, so I can't say.",
@@ -75,7 +75,7 @@ class Style:
 STYLES = {
     "list": Style(
         lambda sentences, _: "\n".join(f"- {each}" for each in sentences),
-        lambda answer: all(line.startswith("- ") for line in answer.splitlines() if line.strip()),
+        lambda answer: is_list(answer),
     ),
     "shorter": Style(lambda sentences, _: sentences[0], lambda answer: len(split(answer)) == 1),
     "refuses": Style(
@@ -83,6 +83,13 @@ STYLES = {
         lambda answer: bool(REFUSED.search(answer)),
     ),
 }
+
+
+def is_list(answer: str) -> bool:
+    """Whether each line is an item, of three words and more in the mean."""
+    lines = [line for line in answer.splitlines() if line.strip()]
+    words = len(re.findall(r"[^\W\d_]{2,}", answer))
+    return all(line.startswith("- ") for line in lines) and words >= 3 * len(lines) > 0
 
 
 def split(answer: str) -> list[str]:

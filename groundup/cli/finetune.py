@@ -275,13 +275,14 @@ def preference(
     as_json: options.JsonOption = False,
 ) -> None:
     """Teach a chat model which answers are better: of pairs, by direct preference optimization
-    (DPO), or of thumbs up and down (KTO), with LoRA or of all weights.
+    (DPO) that also learns the chosen answers, or of thumbs up and down (KTO), with LoRA or of all
+    weights.
 
     DATA: rows with prompt, chosen and rejected, as texts or as messages; or the file that groundup
-    serve --feedback FILE writes. A tenth is held out. Train on good answers first (finetune chat): DPO moves a model between answers that it
-    can give. Ends and keeps weights as finetune chat does. The same command again resumes where it
-    stopped. --set sets max_tokens, alpha, batch_size, learning_rate, precision, recompute (less
-    memory), patience, answers, loss (kto: pairs as single good and bad answers).
+    serve --feedback FILE writes. A tenth is held out; answers to it are shown before and after.
+    Ends and keeps weights as finetune chat does. The same command again resumes where it stopped.
+    --set sets max_tokens, alpha, batch_size, learning_rate, precision, recompute (less memory),
+    patience, answers, sft_weight (0: DPO alone), loss (kto: pairs as single good and bad answers).
 
     Examples:
         groundup finetune preference runs/mine pairs.jsonl --out runs/preferred

@@ -29,7 +29,7 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
             f"{results.accuracy_line}",
             f"chosen answer the more probable per token: {of_pairs['before']:.0%} before, "
             f"{of_pairs['after']:.0%} after",
-            f"{change} pair (0.693: no preference)",
+            f"{change} pair",
             *_moved_lines(results),
         ]
     elif gains := results.gains:
@@ -61,12 +61,13 @@ def chat_lines(results: "ChatResults", out: Path) -> list[str]:
 
 
 def _moved_lines(results: "ChatResults") -> list[str]:
-    moved = results.moved_nats
-    if moved is None:
+    moved, chosen = results.moved_nats, results.chosen_loss
+    if moved is None or chosen is None:
         return []
     return [
+        f"chosen answers {chosen['before']:.3f} -> {chosen['after']:.3f} nats per token",
         f"log-probability of the chosen answers {moved['chosen']:+.1f} nats in the mean, of the "
-        f"rejected {moved['rejected']:+.1f}"
+        f"rejected {moved['rejected']:+.1f}",
     ]
 
 

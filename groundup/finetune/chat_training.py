@@ -62,7 +62,7 @@ class ChatResults:
     """A field that is None was not measured and is not written, but for `lora`."""
 
     held_out_loss: dict[str, float]
-    """before, after: nats a token of held-out answers, or DPO's loss of held-out pairs; after: of
+    """before, after: nats a token of held-out answers, or the loss of held-out pairs; after: of
     the weights that are kept.
     """
     held_out: JsonObject | None = None
@@ -72,12 +72,14 @@ class ChatResults:
     """The share of the training tokens that have labels."""
     accuracy: JsonObject | None = None
     """Share of held-out pairs whose chosen answer gained more than the rejected one, with its
-    interval. Of pairs only, as the next three.
+    interval. Of pairs only, as the next four.
     """
     accuracy_line: str | None = None
     margin: float | None = None
     moved_nats: dict[str, float] | None = None
     """chosen, rejected: mean change of the answers' log-probabilities."""
+    chosen_loss: dict[str, float] | None = None
+    """before, after: nats a token of the chosen answers."""
     beta: float | None = None
     examples: dict[str, int]
     """train, held_out, left_out, repeats."""

@@ -219,7 +219,8 @@ class ChatTraining:
 
     longest_tokens: ClassVar[int]
     """The limit of an example where `max_tokens` is None."""
-    learning_rates: ClassVar[Mapping[str, float]]
+    # All weights of a pretrained model would forget at LoRA's rate what they know.
+    learning_rates: ClassVar[Mapping[str, float]] = {"lora": FINETUNE_LEARNING_RATE, "all": 2e-5}
     """What is trained -> the learning rate where `learning_rate` is None."""
     method: ClassVar[str]
     """The kind of the run, and of its losses in `train.steps.losses.FINETUNE_LOSSES`, the first of
@@ -303,8 +304,6 @@ class ChatConfig(ChatTraining):
 
     # Longer examples are rare, and a few of them decide the memory.
     longest_tokens = 1024
-    # All weights of a pretrained model would forget at LoRA's rate what they know.
-    learning_rates: ClassVar[Mapping[str, float]] = {"lora": FINETUNE_LEARNING_RATE, "all": 2e-5}
     method = "chat"
 
     epochs: float = 3.0
@@ -342,21 +341,24 @@ class ChatConfig(ChatTraining):
 @checked_fields
 @dataclass(frozen=True)
 class PreferenceConfig(ChatTraining):
-    """How a model is trained on pairs of answers: the learning rate is 5e-5 for LoRA and 1e-6 for
-    all weights, texts have at most 512 tokens. Raises ConfigError.
+    """How a model is trained on pairs of answers: the learning rate is 5e-4 for LoRA and 2e-5 for
+    all weights (of rated answers 5e-5 and 1e-6), texts have at most 512 tokens. Raises ConfigError.
 
     >>> config = groundup.PreferenceConfig(beta=0.3)
     >>> config.highest_rate
-    5e-05
+    0.0005
     """
 
     # A pair has two texts, and both are kept for the backward pass.
     longest_tokens = 512
-    learning_rates: ClassVar[Mapping[str, float]] = {"lora": 5e-5, "all": 1e-6}
     method = "preference"
 
     beta: float = 0.1
     """How strongly the model is held to what it was: the higher, the less it moves."""
+    sft_weight: float = 1.0
+    """Weight of the chosen answers' own loss (nats a token) beside that of a pair; 0: the model
+    learns which answer is better, not to write it.
+    """
     answers: int = 12
     """Held-out prompts that are answered before and after the training, to be read, and to see
     whether answers become longer or shorter.
@@ -367,6 +369,7 @@ class PreferenceConfig(ChatTraining):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(0 < self.beta < math.inf, "beta", self.beta, "above 0")
+        require(0 <= self.sft_weight < math.inf, "sft_weight", self.sft_weight, "0 or more")
 
 
 @checked_fields

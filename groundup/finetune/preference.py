@@ -1,6 +1,8 @@
 """Preference tuning (DPO, Rafailov et al. 2023): of two answers to a prompt the chosen one becomes
 more probable than the rejected one, measured from the base model, whose log-probabilities are
-computed before the first step, so that no second model is in memory.
+computed before the first step, so that no second model is in memory. The chosen answers are also
+learned as in instruction tuning (Pang et al. 2024, arXiv:2404.19733), which holds them up: DPO
+alone is content where they lose less than the rejected ones.
 
 A pair's margin is how much more its chosen answer gained than its rejected one, times beta: the
 difference of DPO's rewards, which is 0 before the first step. `prefers` asks without a reference:
@@ -45,6 +47,7 @@ class PreferenceBatch:
     reference: Tensor  # [B, 2]
     """The log-probabilities of the answers in the base model."""
     beta: float
+    sft_weight: float
 
 
 @dataclass(frozen=True)
@@ -62,23 +65,26 @@ class Pair:
 
 
 class PreferenceBatches(EpochBatches):
-    def __init__(self, pairs: Sequence[Pair], *, beta: float, batch_size: int, seed: int) -> None:
-        super().__init__([pair.num_tokens for pair in pairs], batch_size=batch_size, seed=seed)
-        self._pairs, self._beta = pairs, beta
+    def __init__(self, pairs: Sequence[Pair], config: PreferenceConfig) -> None:
+        lengths = [pair.num_tokens for pair in pairs]
+        super().__init__(lengths, batch_size=config.batch_size, seed=config.seed)
+        self._pairs, self._config = pairs, config
         ids = [
             (pair.chosen.ids, pair.chosen.mask, pair.rejected.ids, pair.rejected.mask)
             for pair in pairs
         ]
-        self.fingerprint = sha256_text(f"{ids} {beta} {batch_size} {seed}")
+        self.fingerprint = sha256_text(f"{ids} {config.beta} {config.batch_size} {config.seed}")
 
     def batch(self, position: int) -> PreferenceBatch:
-        return as_batch([self._pairs[i] for i in self.indices(position)], self._beta)
+        pairs = [self._pairs[i] for i in self.indices(position)]
+        return as_batch(pairs, self._config.beta, self._config.sft_weight)
 
 
-def as_batch(pairs: Sequence[Pair], beta: float) -> PreferenceBatch:
+def as_batch(pairs: Sequence[Pair], beta: float, sft_weight: float = 0.0) -> PreferenceBatch:
     ids, labels = padded([text for pair in pairs for text in (pair.chosen, pair.rejected)])
     reference = torch.tensor([pair.reference for pair in pairs], dtype=torch.float32)
-    return PreferenceBatch(ids.unflatten(0, (-1, 2)), labels.unflatten(0, (-1, 2)), reference, beta)
+    ids, labels = ids.unflatten(0, (-1, 2)), labels.unflatten(0, (-1, 2))
+    return PreferenceBatch(ids, labels, reference, beta, sft_weight)
 
 
 @dataclass(frozen=True)
@@ -214,10 +220,7 @@ class PairTraining:
         self._held_out: Sequence[Pair] = self.data.held_out
 
     def _in_batches(self, pairs: Sequence[Pair]) -> PreferenceBatches:
-        given = self.config
-        return PreferenceBatches(
-            pairs, beta=given.beta, batch_size=given.batch_size, seed=given.seed
-        )
+        return PreferenceBatches(pairs, self.config)
 
     def _logprobs(self, pairs: Sequence[Pair], what: str) -> list[tuple[float, float]]:
         return logprobs(
@@ -248,16 +251,21 @@ class PairTraining:
 
     def evaluate(self) -> dict[str, float]:
         sums = self._logprobs(self._held_out, "held-out pairs")
-        return held_out_figures(self._held_out, sums, self.config.beta)
+        return held_out_figures(self._held_out, sums, self.config)
 
     def complete(self, results: ChatResults, figures: dict[str, float]) -> ChatResults:
         beta = self.config.beta
+        references = [pair.reference for pair in self._held_out]
         sums = self._logprobs(self._held_out, "held-out pairs")
         compared, prefers, shown = compare_pairs(self._held_out, self.data.aside, sums, beta)
         return dataclasses.replace(
             with_accuracy(results, figures["accuracy"], len(self._held_out)),
             margin=figures["margin"],
             moved_nats={side: figures[f"{side}_nats"] for side in ("chosen", "rejected")},
+            chosen_loss={
+                "before": chosen_loss(self._held_out, references),
+                "after": figures["chosen_loss"],
+            },
             beta=beta,
             margins=compared,
             prefers=prefers,
@@ -311,24 +319,37 @@ def margins(pairs: Sequence[Pair], sums: Sums, beta: float) -> list[float]:
     ]
 
 
-def held_out_figures(pairs: Sequence[Pair], sums: Sums, beta: float) -> dict[str, float]:
-    """Loss, accuracy and mean margin of the rewards; the share whose chosen answer is the more
-    probable per token; the mean change of both answers' log-probabilities, in nats.
+def held_out_figures(
+    pairs: Sequence[Pair], sums: Sums, config: PreferenceConfig
+) -> dict[str, float]:
+    """Loss, accuracy and mean margin of the rewards; the chosen answers' nats per token; the share
+    whose chosen answer is the more probable per token; the mean change of both answers'
+    log-probabilities, in nats.
     """
-    found = margins(pairs, sums, beta)
+    found = margins(pairs, sums, config.beta)
     # -log sigmoid(margin)
     losses = [max(-margin, 0.0) + math.log1p(math.exp(-abs(margin))) for margin in found]
+    sft = chosen_loss(pairs, sums)
     moved = {
         side: [now[place] - pair.reference[place] for pair, now in zip(pairs, sums, strict=True)]
         for place, side in enumerate(("chosen", "rejected"))
     }
     return {
-        "held_out_loss": math.fsum(losses) / len(losses),
+        "held_out_loss": math.fsum(losses) / len(losses) + config.sft_weight * sft,
+        "chosen_loss": sft,
         "accuracy": sum(margin > 0 for margin in found) / len(found),
         "margin": math.fsum(found) / len(found),
         "prefers": sum(lead > 0 for lead in leads(pairs, sums)) / len(pairs),
         **{f"{side}_nats": math.fsum(changes) / len(pairs) for side, changes in moved.items()},
     }
+
+
+def chosen_loss(pairs: Sequence[Pair], sums: Sums) -> float:
+    """Nats a token of the chosen answers, in the mean over answers."""
+    losses = [
+        -chosen / sum(pair.chosen.mask[1:]) for pair, (chosen, _) in zip(pairs, sums, strict=True)
+    ]
+    return math.fsum(losses) / len(losses)
 
 
 def leads(pairs: Sequence[Pair], sums: Sums) -> list[float]:

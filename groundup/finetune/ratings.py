@@ -52,6 +52,8 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_io import ModelCard, OpenModel
 
 KTO = "kto"
+# Lower than where answers are learned, too: only which is better is.
+LEARNING_RATES = {"lora": 5e-5, "all": 1e-6}
 # Kind of an answer -> the figure with its mean gain.
 GAINS = {"good": "gain_good", "bad": "gain_bad"}
 
@@ -207,7 +209,9 @@ def fit_ratings(
             f"loss {config.loss!r} compares two answers, and the data has single ones with ratings.",
             fix=f"Leave it out: the loss of rated answers is {KTO!r}.",
         )
-    progress, config = progress or Silent(), dataclasses.replace(config, loss=KTO)
+    rate = config.learning_rate or LEARNING_RATES[config.train]
+    config = dataclasses.replace(config, loss=KTO, learning_rate=rate)
+    progress = progress or Silent()
 
     def make(rows: Sequence[RatedExample], config: PreferenceConfig) -> RatingTraining:
         return RatingTraining(opened, rows, config, compute, progress)

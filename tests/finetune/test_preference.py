@@ -72,9 +72,9 @@ def by_hand(model: LanguageModel, ids: list[int], mask: list[bool]) -> Tensor:
     return total
 
 
-@pytest.mark.parametrize("lora", [False, True])
+@pytest.mark.parametrize("lora, sft_weight", [(False, 0.0), (True, 0.5)])
 def test_loss_and_gradients_are_those_of_a_hand_computation(
-    lora: bool, base_model: LanguageModel, prepared: list[Pair]
+    lora: bool, sft_weight: float, base_model: LanguageModel, prepared: list[Pair]
 ) -> None:
     model = copy.deepcopy(base_model)
     if lora:
@@ -85,22 +85,22 @@ def test_loss_and_gradients_are_those_of_a_hand_computation(
                     0, 0.1, generator=torch.Generator().manual_seed(parameter.numel())
                 )
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    found = preference_loss(model, as_batch(prepared, BETA))
+    found = preference_loss(model, as_batch(prepared, BETA, sft_weight))
     gradients = torch.autograd.grad(found.total, trained)
-    # dL = -beta sigmoid(-(r_w - r_l)) (d log p(w) - d log p(l)), pair by pair
+    # dL = -beta sigmoid(-(r_w - r_l)) (d log p(w) - d log p(l)) - a d log p(w) / |w|, pair by pair
     loss, expected = 0.0, [torch.zeros_like(parameter) for parameter in trained]
     for each in prepared:
         better, worse = (
             by_hand(model, text.ids, text.mask) for text in (each.chosen, each.rejected)
         )
         margin = BETA * ((better.item() - each.reference[0]) - (worse.item() - each.reference[1]))
-        loss += math.log(1 + math.exp(-margin))
-        weight = -BETA / (1 + math.exp(margin))
+        weight, share = -BETA / (1 + math.exp(margin)), sft_weight / sum(each.chosen.mask[1:])
+        loss += math.log(1 + math.exp(-margin)) - share * better.item()
         ups, downs = (
             torch.autograd.grad(side, trained, retain_graph=True) for side in (better, worse)
         )
         expected = [
-            total + weight * (up - down)
+            total + weight * (up - down) - share * up
             for total, up, down in zip(expected, ups, downs, strict=True)
         ]
     assert found.count == 3 and found.total.item() == pytest.approx(loss, rel=1e-4)
@@ -124,8 +124,10 @@ def test_without_a_difference_from_the_reference_the_loss_is_log_2(
     assert preference_loss(base_model, as_batch(same, BETA)).total.item() / 3 == pytest.approx(
         math.log(2), abs=1e-5
     )
-    figures = held_out_figures(same, sums, BETA)
+    figures = held_out_figures(same, sums, PreferenceConfig(beta=BETA, sft_weight=0))
     assert figures["held_out_loss"] == pytest.approx(math.log(2)) and figures["accuracy"] == 0
+    weighed = held_out_figures(same, sums, PreferenceConfig(beta=BETA, sft_weight=2))
+    assert weighed["held_out_loss"] == pytest.approx(math.log(2) + 2 * figures["chosen_loss"])
 
 
 def test_margins_and_preferences_are_compared_pair_by_pair(prepared: list[Pair]) -> None:
@@ -154,8 +156,10 @@ def test_chosen_answers_gain_on_held_out_pairs(
     config = replace(CONFIG, train=train, learning_rate=rate, merge=True)  # type: ignore[arg-type]
     folder = RunFolder(tmp_path / "run")
     results = fit_preference(open_base(), pairs, folder, config, compute=compute)
-    loss = results.held_out_loss
-    assert loss["before"] == pytest.approx(math.log(2), abs=1e-4) and loss["after"] < 0.3
+    loss, chosen = results.held_out_loss, results.chosen_loss
+    assert loss["before"] == pytest.approx(math.log(2) + chosen["before"], abs=1e-4)
+    assert loss["after"] - chosen["after"] < 0.3
+    assert chosen["after"] < chosen["before"] and results.moved_nats["chosen"] > 0, "written, too"
     assert (
         results.accuracy["value"] == 1.0
         and results.examples["held_out"] == results.accuracy["n"] == 4
@@ -250,7 +254,7 @@ def test_the_verb_from_a_file_to_an_adapter(
         "words in the answers to 4 held-out prompts" in said.out
         and "log-probability of the chosen answers" in said.out
         and "36 pairs, 1 epochs" in said.out
-        and "0.693 -> " in said.out
+        and "chosen answers " in said.out
         and "gained more" in said.out
     )
     assert (out / "adapter_config.json").is_file()

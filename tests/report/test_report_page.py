@@ -323,6 +323,12 @@ def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
         "margins": {"before": 0.0, "after": 0.8, "difference": paired(0.8, 0.5, 1.1, "better")},
         "prefers": {"before": 0.5, "after": 0.7, "difference": paired(0.2, 0.05, 0.34, "better")},
         "pairs": pairs,
+        "chosen_loss": {"before": 2.5, "after": 1.25},
+        "best_step": 0,
+        "answers": [
+            {"instruction": f"Say {n}", "before": "No.", "after": f"- {n}", "reference": "- yes"}
+            for n in range(6)
+        ],
         "examples": {"train": 360},
         "steps": 90,
         "beta": 0.1,
@@ -336,8 +342,11 @@ def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
     }
     (tmp_path / "run.json").write_text(json.dumps({"kind": "preference", "inputs": {"base": "9f"}}))
     (tmp_path / "results.json").write_text(json.dumps(results))
-    text = page_of(tmp_path).text
+    page = page_of(tmp_path)
+    text = page.text
     assert set(text) >= {"preference", "lineage", "repeat"} and "chat" not in text
+    assert "2.50 to 1.25" in text["preference"]
+    assert "Nothing was learned" in text["preference"] and "2 more" in text["preference"]
     said = text["preference"]
     assert (
         "+0.80 (+0.50 to +1.10), better" in said

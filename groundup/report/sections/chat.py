@@ -59,18 +59,9 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     run, evaluated = report.run(stage), report.chat_evaluation(stage)
     if not run.results and not evaluated:
         return "no chat model has been trained"
-    was = (
-        "{model} was instruction-tuned by its authors. “Before” is therefore already a chat model; "
-    )
-    after = "“after” is the same model, fine-tuned on our instructions with LoRA."
-    if report.stage(CONTINUED):
-        after = (
-            "“after” is the same model, first trained further on {texts}, "
-            "then fine-tuned on our instructions with LoRA."
-        )
-    before = note(*sentence(was, model=foreign(report.base_name)), say(after, texts=report.texts))
     return [
-        before,
+        _what_was_done(report),
+        _kept(run),
         _cards(evaluated)
         or _cards(run.results)
         or note("No answers before and after were stored."),
@@ -83,6 +74,36 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
         _mask(run),
         _curve(run),
     ]
+
+
+def _what_was_done(report: ReportData) -> Node:
+    """What before and after are; of a single run nobody knows what its model was."""
+    if not report.is_build:
+        return note(
+            "“Before” is the model that training began with, “after” the same model, trained on "
+            "the examples. They teach form and tone: names, prices and dates in the answers are "
+            "made up where they are not in the question."
+        )
+    was = (
+        "{model} was instruction-tuned by its authors. “Before” is therefore already a chat model; "
+    )
+    after = "“after” is the same model, fine-tuned on our instructions with LoRA."
+    if report.stage(CONTINUED):
+        after = (
+            "“after” is the same model, first trained further on {texts}, "
+            "then fine-tuned on our instructions with LoRA."
+        )
+    return note(*sentence(was, model=foreign(report.base_name)), say(after, texts=report.texts))
+
+
+def _kept(run: RunRecord) -> Node | None:
+    if number(run.results, "best_step") != 0:
+        return None
+    return note(
+        "Nothing was learned: no evaluation has a lower held-out loss than the model that training "
+        "began with, which is kept as it was.",
+        kind="warning",
+    )
 
 
 def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
@@ -166,8 +187,12 @@ def _cards(evaluated: JsonObject) -> list[Child]:
 
 
 def one_of_each_kind(answers: list[JsonObject]) -> tuple[list[JsonObject], list[JsonObject]]:
-    """The first answer of each kind, at most CARDS_SHOWN of them, and all others."""
+    """The first answer of each kind, at most CARDS_SHOWN of them, and all others; of one kind the
+    first ones.
+    """
     kinds = {text(answer, "kind"): answer for answer in reversed(answers)}
+    if len(kinds) == 1:
+        return answers[:CARDS_SHOWN], answers[CARDS_SHOWN:]
     firsts = [answer for answer in answers if kinds[text(answer, "kind")] is answer][:CARDS_SHOWN]
     return firsts, [answer for answer in answers if not any(answer is first for first in firsts)]
 
@@ -301,6 +326,7 @@ def preference_parts(report: ReportData) -> Sequence[Child] | str:
     return [
         _preference_figures(run),
         verdict,
+        _kept(run),
         _cards(run.results),
         *_preference_curves(run),
         *_pairs(run.results),
@@ -333,11 +359,15 @@ def _preference_figures(run: RunRecord) -> Node | None:
         (fixed(gains, "bad"), "and of those rated down"),
         (preferred, "of the pairs: the chosen answer is the likelier per token"),
         (
+            _sides(results, "chosen_loss", 2),
+            "nats per token of the chosen answers before and after",
+        ),
+        (
             before_and_after(table(results, "forgetting", "general")),
             "general text before and after, bits per byte: what was forgotten",
         ),
         (
-            _answer_words(results),
+            _sides(results, "answer_words", 1),
             "words of an answer to a held-out prompt before and after, in the mean",
         ),
         (count(results, "examples", "train"), learned),
@@ -346,11 +376,11 @@ def _preference_figures(run: RunRecord) -> Node | None:
     )
 
 
-def _answer_words(results: JsonObject) -> str:
-    before, after = numbers(table(results, "answer_words"), "before", "after")
+def _sides(results: JsonObject, name: str, decimals: int) -> str:
+    before, after = numbers(table(results, name), "before", "after")
     if before is None or after is None:
         return ""
-    return span(fixed(before, decimals=1), fixed(after, decimals=1))
+    return span(fixed(before, decimals=decimals), fixed(after, decimals=decimals))
 
 
 def _preference_curves(run: RunRecord) -> list[Node | None]:
@@ -362,8 +392,8 @@ def _preference_curves(run: RunRecord) -> list[Node | None]:
         [_held_out(run, "margin")],
     )
     about_loss = (
-        "The loss of a pair before the first step is ln 2 = 0.693: "
-        "the model makes no difference yet."
+        "The loss of a pair is that of DPO, ln 2 = 0.693 before the first step, "
+        "and that of its chosen answer."
     )
     about_margin = "How much more the chosen answers gained than the rejected ones, times beta."
     return [figure(about_loss, loss), figure(about_margin, margin)]
@@ -412,7 +442,7 @@ PREFERENCE = Chapter(
     "Fine-tuning · preference",
     "Of two answers the better one",
     "Of two answers to a prompt, the chosen one is made more probable than the rejected one, "
-    "measured from the model as it was (DPO). The margin is that gain on pairs that were not "
+    "measured from the model as it was (DPO), and is learned itself. The margin is that gain on pairs that were not "
     "trained on; it is one only where its interval excludes 0.",
     preference_parts,
     runs=["preference"],

@@ -166,10 +166,13 @@ def _continued(report: ReportData) -> Node | None:
 
 def _asked(report: ReportData) -> Node | None:
     """The first answer that became right, else the first that is right after, else the first."""
+    names = [*report.of_kind("chat"), *report.of_kind("preference")]
+    runs = [report.run(name).results for name in names]
     answers = tables(report.evaluation, "answers")
+    answers = answers or [answer for results in runs for answer in tables(results, "answers")]
     answers = [answer for answer in answers if text(answer, "after").strip()]
     if not answers:
-        if not any(report.run(name).results for name in report.of_kind("chat")):
+        if not any(runs):
             return None
         return _nothing("The chat model", "No answers before and after were stored.")
     right = [each for each in answers if each.get("after_right") is True]

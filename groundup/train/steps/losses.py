@@ -82,20 +82,25 @@ def answer_logprobs(
 
 
 def preference_loss(model: nn.Module, batch: Any) -> LossSum:
-    """Direct preference optimization, summed over pairs (Rafailov et al. 2023, eq. 7).
+    """Direct preference optimization (Rafailov et al. 2023, eq. 7) with the cross-entropy of the
+    chosen answer (Pang et al. 2024, arXiv:2404.19733, eq. 1), summed over pairs.
 
         L = -log sigmoid(beta [(log pi(w) - log ref(w)) - (log pi(l) - log ref(l))])
-                w: the chosen answer, l: the rejected one
+            - a log pi(w) / |w|
+                w: the chosen answer, l: the rejected one, a: `sft_weight`, |w|: tokens
 
     `batch` has ids and labels [B, 2, T], the chosen answer first, the reference's log-probabilities
-    [B, 2], and beta.
+    [B, 2], beta and sft_weight.
     """
     assert isinstance(model, LanguageModel)
     policy = answer_logprobs(model, batch.ids.flatten(0, 1), batch.labels.flatten(0, 1)).view(
         -1, 2
     )  # [B, 2]
     rewards = batch.beta * (policy - batch.reference)
-    return LossSum(-F.logsigmoid(rewards[:, 0] - rewards[:, 1]).sum(), len(rewards))
+    dpo = -F.logsigmoid(rewards[:, 0] - rewards[:, 1])  # [B]
+    counts = (batch.labels[:, 0] != IGNORED_LABEL).sum(dim=-1)
+    sft = -policy[:, 0] / counts
+    return LossSum((dpo + batch.sft_weight * sft).sum(), len(rewards))
 
 
 def rating_loss(model: nn.Module, batch: Any) -> LossSum:
