@@ -6,7 +6,10 @@ another in lists of data; they are told apart by more than their colour where a 
 printed in grey.
 """
 
+from base64 import b64encode
 from collections.abc import Mapping
+from functools import cache
+from importlib import resources
 
 # name -> in a light setting, in a dark one
 COLOURS = {
@@ -64,6 +67,8 @@ SERIES = tuple(colour for name, colour in LIGHT.items() if name.startswith("seri
 SHARES = ("#f7fbff", "#c6dbef", "#6baed6", "#2171b5", "#08306b")
 # A bar against the decision, and a line that joins two dots: paler than what they go with.
 PALE_TWO, PALE_LINE = "#e3b08d", "#b9bec6"
+FONT_WEIGHTS = (400, 700)
+SERIF = '"Source Serif 4", Charter, Cambria, Georgia, "Liberation Serif", serif'
 
 
 def custom_properties(
@@ -82,3 +87,27 @@ def custom_properties(
     return f"{root(light)}\n" + "".join(
         f"@media {name} {{ {root(own)} }}\n" for name, own in media.items() if own
     )
+
+
+def page_style() -> str:
+    """The beginning of a page's style sheet: colours and serif."""
+    return custom_properties(printed=PRINT) + serif_style()
+
+
+@cache
+def serif_style() -> str:
+    """The serif of all pages, `var(--serif)`. The font is inside, in two weights: a page loads
+    nothing, and Linux has none of its kind.
+    """
+    faces = "".join(
+        f'@font-face {{ font-family: "Source Serif 4"; font-weight: {weight}; font-display: block; '
+        f'src: url("data:font/woff2;base64,{font(weight)}") format("woff2"); }}\n'
+        for weight in FONT_WEIGHTS
+    )
+    return f"{faces}:root {{ --serif: {SERIF}; }}\n"
+
+
+def font(weight: int) -> str:
+    """Source Serif 4 (OFL, fonts/OFL.txt), the latin part, in base64."""
+    file = resources.files("groundup").joinpath("fonts", f"source-serif-4-{weight}.woff2")
+    return b64encode(file.read_bytes()).decode()

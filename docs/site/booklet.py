@@ -17,7 +17,7 @@ from touch import STILL, STILLS
 from translations import CONCEPTS, LANGUAGES, SOURCE, page
 
 from groundup.files import write_text
-from groundup.palette import LIGHT, PRINT
+from groundup.palette import LIGHT, PRINT, serif_style
 
 HTML = CONCEPTS.parents[1] / "build/site/html/concepts/booklet.html"
 ROW = re.compile(r"^\| (\d+) \| \[([^\]]+)\]\(([\w-]+)\.md\) \| (\d+) \|", re.MULTILINE)
@@ -72,7 +72,7 @@ def booklet(language: str = SOURCE) -> str:
     return (
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{words.title}</title>'
-        f"<style>:root {{ {colours}}}\n{style}</style></head>"
+        f"<style>:root {{ {colours}}}\n{serif_style()}{style}</style></head>"
         f"<body><header>{cover}{back}</header>{chapters}</body></html>\n"
     )
 

@@ -18,7 +18,7 @@ from translations import LANGUAGES, SOURCE
 from groundup.device import select_compute
 from groundup.files import write_text
 from groundup.lab.live.live_page import write_live_page
-from groundup.palette import COLOURS, DARK, LIGHT, custom_properties
+from groundup.palette import COLOURS, DARK, LIGHT, custom_properties, serif_style
 from groundup.weights.model_io import open_model
 
 HERE = Path(__file__).parent / "touch"
@@ -49,14 +49,18 @@ def script() -> str:
 
 
 def style() -> str:
-    """The colours of groundup/palette.py by the site's two schemes, and the style of pictures and frames."""
+    """The colours of groundup/palette.py by the site's two schemes, its serif, and the style of pictures and frames."""
 
     def within(selector: str, place: int) -> str:
         named = "".join(f"--{name}: {both[place]}; " for name, both in COLOURS.items())
         return f"{selector} {{ {named}}}\n"
 
     own = within("[data-md-color-scheme]", 0) + within('[data-md-color-scheme="slate"]', 1)
-    return own + "".join((HERE / name).read_text() for name in ("touch.css", "page.css"))
+    return (
+        own
+        + serif_style()
+        + "".join((HERE / name).read_text() for name in ("touch.css", "page.css"))
+    )
 
 
 def with_figures(text: str, up: str = "../", whole: str = LANGUAGES[SOURCE].whole_model) -> str:

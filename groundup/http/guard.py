@@ -49,7 +49,7 @@ CLOSING = {"connection": "close"}
 AGAIN_SOON = {"retry-after": "1"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "font-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
 # Of a page that also compiles WebAssembly.

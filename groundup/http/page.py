@@ -16,7 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from groundup.http.responses import RefusedError
-from groundup.palette import PRINT, custom_properties
+from groundup.palette import page_style
 
 GREETING = "groundup is running"
 INDEX = "index.html"
@@ -34,9 +34,9 @@ MEDIA_TYPES = {
 
 @functools.cache
 def page_files(package: str) -> dict[str, tuple[str, bytes]]:
-    """Those of a package's folder `web`, and the colours: name -> (media type, bytes)."""
+    """Those of a package's folder `web`, and the colours with the font: name -> (media type, bytes)."""
     folder = resources.files(package).joinpath("web")
-    colours = {COLOURS: (MEDIA_TYPES[".css"], custom_properties(printed=PRINT).encode())}
+    colours = {COLOURS: (MEDIA_TYPES[".css"], page_style().encode())}
     return colours | {
         file.name: (MEDIA_TYPES[PurePosixPath(file.name).suffix], file.read_bytes())
         for file in folder.iterdir()

@@ -22,7 +22,7 @@ def html_head(
     images = "img-src data: blob:; " if embedded_images else ""
     workers = "worker-src blob:; " if own_workers else ""
     policy = (
-        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; {images}{workers}"
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; font-src data:; {images}{workers}"
         "base-uri 'none'; form-action 'none'"
     )
     return node(

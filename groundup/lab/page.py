@@ -32,7 +32,7 @@ from groundup.html_nodes import (
 from groundup.lab.html_head import html_head
 from groundup.lab.values import ModelFacts, ModelViews
 from groundup.lab.views import VIEWS, function
-from groundup.palette import PRINT, custom_properties
+from groundup.palette import custom_properties, page_style
 from groundup.progress import Progress, Silent
 
 Form = Literal["png", "svg"]
@@ -220,7 +220,7 @@ def plotly_script() -> str:
 
 def _head(inside: ModelViews, scripts: Sequence[str]) -> Node:
     figures = custom_properties(dark={}).replace(":root", "figure")
-    style = custom_properties(printed=PRINT) + figures + read_asset("groundup.lab", "page.css")
+    style = page_style() + figures + read_asset("groundup.lab", "page.css")
     title = f"groundup lab: {inside['model']['name']}"
     return html_head(title, style, scripts, embedded_images=True)
 

@@ -22,7 +22,7 @@ from groundup.html_nodes import (
     verbatim,
 )
 from groundup.language.page_texts import language_of_page, say
-from groundup.palette import PRINT, custom_properties
+from groundup.palette import page_style
 from groundup.report.drawing import scale_cell, whisker
 from groundup.report.report_data import ReportData
 from groundup.report.stored_sentences import as_stored
@@ -362,8 +362,8 @@ def html_page(title: str, *parts: Child, skip_to: str = "", script: str = "") ->
 
 
 def _head(title: str, script: str) -> Node:
-    sheet = custom_properties(printed=PRINT) + read_asset("groundup.report", "page.css")
-    policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'"
+    sheet = page_style() + read_asset("groundup.report", "page.css")
+    policy = f"default-src 'none'; style-src '{policy_hash(sheet)}'; font-src data:"
     if script:
         policy += f"; script-src '{policy_hash(script)}'"
     policy += "; base-uri 'none'; form-action 'none'"

@@ -1,12 +1,13 @@
 """The palette: the one place of the colours of pages and pictures."""
 
+import base64
 import re
 from pathlib import Path
 
 import pytest
 
 import groundup
-from groundup.palette import COLOURS, DARK, LIGHT, PRINT, custom_properties
+from groundup.palette import COLOURS, DARK, LIGHT, PRINT, custom_properties, page_style
 
 ROOT = Path(groundup.__file__).parent
 SHEETS = sorted(ROOT.rglob("*.css"))
@@ -27,7 +28,9 @@ def test_every_property_of_a_style_sheet_is_in_the_palette_or_set_in_a_sheet(she
         path.read_text() for path in (*sheet.parent.glob("*.css"), *sheet.parent.glob("*.js"))
     )
     own = set(re.findall(r"--([a-z0-9-]+)[:\"]", together))
-    assert set(re.findall(r"var\(--([a-z0-9-]+)", sheet.read_text())) <= own | set(COLOURS)
+    assert set(re.findall(r"var\(--([a-z0-9-]+)", sheet.read_text())) <= own | set(COLOURS) | {
+        "serif"
+    }
 
 
 @pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
@@ -88,3 +91,15 @@ def _luminance(colour: str) -> float:
         part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
     ]
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_every_page_has_the_serif_inside_and_none_names_another() -> None:
+    style = page_style()
+    found = re.findall(r"font-weight: (\d+).*?base64,([\w+/=]+)", style)
+    assert [int(weight) for weight, _ in found] == [400, 700]
+    assert all(base64.b64decode(font).startswith(b"wOF2") for _, font in found)
+    assert style.count("--serif:") == 1
+    assert not re.search(r"url\((?!\"data:)", style)
+    assert (ROOT / "fonts" / "OFL.txt").read_text().startswith("Source Serif 4")
+    sheets = {path.name: path.read_text() for path in ROOT.rglob("*.css")}
+    assert not [name for name, text in sheets.items() if re.search("--serif:|Georgia", text)]

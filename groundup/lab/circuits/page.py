@@ -24,7 +24,7 @@ from groundup.lab.circuits.transcoder import TranscoderCard
 from groundup.lab.drawing.circuit_graph import draw_graph
 from groundup.lab.html_head import html_head
 from groundup.lab.style import pyplot
-from groundup.palette import PRINT, custom_properties
+from groundup.palette import custom_properties, page_style
 
 SHOWN_FEATURES, SHOWN_EDGES = 60, 24
 WHAT = (
@@ -39,7 +39,7 @@ def write_features_page(
 ) -> None:
     """`further`: sections that stand before the features. Raises DiskError."""
     figures = custom_properties(dark={}).replace(":root", "figure")
-    style = custom_properties(printed=PRINT) + figures + read_asset("groundup.lab", "page.css")
+    style = page_style() + figures + read_asset("groundup.lab", "page.css")
     features, shown = found["features"], found["features"][:SHOWN_FEATURES]
     said = (
         f"{len(features):,} of {card.features:,} features are active in {found['tokens']:,} tokens "

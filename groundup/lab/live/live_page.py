@@ -20,7 +20,7 @@ from groundup.lab.live.contents import PageContents, page_contents
 from groundup.lab.live.explanation import explanation
 from groundup.lab.live.train_controls import number_inputs, train_controls
 from groundup.lab.page import safe_json
-from groundup.palette import PRINT, custom_properties
+from groundup.palette import page_style
 from groundup.weights.model_format import OpenModel, model_name
 
 PACKAGE = "groundup.lab.live"
@@ -112,9 +112,7 @@ def render_live(
         verbatim("script", engine, id="engine"),
         verbatim("script", script),
     )
-    style = custom_properties(printed=PRINT) + "\n".join(
-        read_asset(PACKAGE, file) for file in STYLES
-    )
+    style = page_style() + "\n".join(read_asset(PACKAGE, file) for file in STYLES)
     title = f"{name}: a language model in a page"
     head = html_head(title, style, [engine, script], own_workers=True)
     return to_html(node("html", head, body, lang="en"))

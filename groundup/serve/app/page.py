@@ -66,7 +66,7 @@ HEADS_PER_PATTERN = 3
 MAX_CACHED = 64
 # What a page of `lab --live` needs; its own policy narrows it to its own scripts.
 LIVE_POLICY = (
-    f"{SANDBOX}script-src 'unsafe-inline'; style-src 'unsafe-inline'; worker-src blob:; "
+    f"{SANDBOX}script-src 'unsafe-inline'; style-src 'unsafe-inline'; font-src data:; worker-src blob:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 Inspect = Callable[["OpenModel", str], Mapping[str, object]]
