@@ -114,7 +114,7 @@ def pretrain(
     from groundup.device import select_compute
     from groundup.evaluate.comparison.forgetting import suites
     from groundup.planning.corpus import PREPARED
-    from groundup.planning.prepare import prepare_on_all_ranks
+    from groundup.planning.prepare import prepare_on_all_ranks, time_budget
     from groundup.planning.pretrain_options import pretrain_options
     from groundup.train.monitor.callbacks import MonitorConfig
     from groundup.train.monitor.time_budget import StepControl
@@ -146,7 +146,7 @@ def pretrain(
         card=_card(asked, run),
         monitor=monitor,
         group=group,
-        control=StepControl(asked.time_budget),
+        control=StepControl(time_budget(asked, made.inputs)),
     )
 
 

@@ -262,6 +262,13 @@ def steps_within(budget_s: float, measured: Measured) -> int:
     return max(1, int(left / (measured.step_s * (1 + OVERHEAD_SHARE))))
 
 
+def run_seconds(steps: int, budget_s: float, measured: Measured) -> float:
+    """Seconds of so many steps with the start and the evaluations of a run of `budget_s`."""
+    evaluations = evaluations_within(budget_s, measured) + 1
+    steps_s = steps * measured.step_s * (1 + OVERHEAD_SHARE)
+    return measured.start_s + steps_s + evaluations * measured.evaluation_s
+
+
 def describe_measured(measured: Measured, budget_s: float) -> str:
     """What was measured and how many steps and evaluations the time has room for, as a sentence for
     people.

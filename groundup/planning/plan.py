@@ -125,6 +125,8 @@ class RunPlan:
     """What is read of each; none where the shards do not tell sources apart."""
     reasons: tuple[str, ...] = ()
     """Why this model: what else was measured, and the loss expected of it."""
+    used_up: str = ""
+    """That the time is longer than the text is good for, in a sentence."""
 
     @property
     def tokens_per_parameter(self) -> float:
@@ -388,7 +390,7 @@ def plan_warnings(plan: RunPlan) -> list[str]:
             "more from the same amount of computation. Try another size or depth.",
         ),
         (
-            plan.epochs > harmless,
+            plan.epochs > harmless and not plan.used_up,
             f"The run reads the same text {plan.epochs:.0f} times; after about {harmless} times "
             "repeated text teaches little (Muennighoff et al. 2023): more text would help more "
             "than more steps.",
@@ -429,7 +431,7 @@ def plan_warnings(plan: RunPlan) -> list[str]:
             "learned. Give more time, a smaller model, or a smaller batch.",
         ),
     ]
-    found = [warning for applies, warning in rules if applies]
+    found = [plan.used_up] * bool(plan.used_up) + [words for applies, words in rules if applies]
     return [*found, *_of_short_runs(plan), *source_warnings(plan.sources, plan.epochs)]
 
 

@@ -22,14 +22,23 @@ from groundup.device import free_memory_bytes
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import training_memory
 from groundup.model.presets import MAX_DEPTH, context_of, shape_of_depth
-from groundup.planning.measure import Benchmark, Candidate, Measured, steps_within
+from groundup.planning.measure import (
+    Benchmark,
+    Candidate,
+    Measured,
+    run_seconds,
+    steps_within,
+)
 from groundup.planning.pretrain_options import PretrainOptions
 from groundup.planning.scaling_law import (
     BIGRAMS_WORTH_BYTES,
+    FEW_STEPS,
+    MOST_PARAMETERS_PER_TOKEN,
     MUON_WORTH,
     REFERENCE_BATCH_TOKENS,
     Law,
     LossPoint,
+    epochs_of_lowest_loss,
     learning_rate_for,
 )
 from groundup.train.steps.config import FitConfig, optimizer_fields
@@ -139,17 +148,44 @@ def family(vocab_size: int, memory_bytes: float) -> list[ModelConfig]:
 def expected_loss(candidate: Candidate, steps: int, text: TextStats, law: Law) -> float:
     """Bits per byte of held-out text after `steps` steps.
 
+    What is read more often than `epochs_of_lowest_loss` counts for nothing.
     The law was fitted with Muon and random tables: steps of AdamW count for less, tables by bigrams
     as if some text had been read.
     """
     step_bytes = candidate.step_tokens * text.bytes_per_token
-    read_bytes = steps * step_bytes
+    lowest = epochs_of_lowest_loss(candidate.parameters, text.tokens)
+    read_bytes = min(steps * step_bytes, lowest * text.num_bytes)
     if candidate.fit.optimizer.name == "adamw":
         read_bytes /= MUON_WORTH
     if candidate.fit.initial_tables == "bigrams":
         read_bytes += BIGRAMS_WORTH_BYTES
     num_bytes = float(text.num_bytes)
     return law.expected(LossPoint(candidate.parameters, read_bytes, num_bytes, step_bytes))
+
+
+def useful_steps(candidate: Candidate, text_tokens: int) -> int:
+    """Steps with random weights until the loss on other text rises: a run planned for more ends no
+    better (docs/log.md).
+    """
+    epochs = epochs_of_lowest_loss(candidate.parameters, text_tokens)
+    return max(FEW_STEPS, int(epochs * text_tokens / candidate.step_tokens))
+
+
+def used_up(
+    candidate: Candidate, steps: int, seconds: float, measured: Measured, text_tokens: int
+) -> str:
+    """Says that `steps` are all that the text is good for, and that the time has room for more; ""
+    where it has not, or something else keeps them few.
+    """
+    if steps < useful_steps(candidate, text_tokens) or steps >= steps_within(seconds, measured):
+        return ""
+    needed_s = run_seconds(steps, seconds, measured)
+    epochs = steps * candidate.step_tokens / text_tokens
+    return (
+        f"The text is used up after {needed_s / 60:.1f} of {seconds / 60:.1f} minutes, read "
+        f"{epochs:.1f} times: read more often, it would be learned by heart. More text would make "
+        "a better model, more time would not."
+    )
 
 
 def choose_model(
@@ -169,6 +205,8 @@ def choose_model(
             _in_context(options, options.with_fields(base, vocab_size), text) for base in bases
         ]
         candidates = [candidate_of(options, shape, processes) for shape in shapes]
+        most = max(MOST_PARAMETERS_PER_TOKEN * text.tokens, candidates[0].parameters)
+        candidates = [each for each in candidates if each.parameters <= most]
         by_shape = choose(seconds, candidates, text, law, benchmark.trial)
         shape = by_shape[0].candidate.shape
     else:
@@ -226,7 +264,7 @@ def choose(
     """
 
     def forecast(candidate: Candidate, measured: Measured) -> CandidateForecast:
-        steps = steps_within(seconds, measured)
+        steps = min(steps_within(seconds, measured), useful_steps(candidate, text.tokens))
         return CandidateForecast(
             candidate, measured, steps, expected_loss(candidate, steps, text, law)
         )

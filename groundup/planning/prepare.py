@@ -34,6 +34,8 @@ from groundup.planning.planner import (
     choose_optimizer,
     choose_tables,
     text_stats,
+    used_up,
+    useful_steps,
 )
 from groundup.planning.pretrain_options import PretrainOptions, require_its_tokens, size_note
 from groundup.planning.scaling_law import LAW
@@ -45,6 +47,7 @@ from groundup.tokenizer.spec import table_from_json
 from groundup.train.cut.cut_start import CUT_FOLDER, cut_in, cut_start
 from groundup.train.cut.vocabulary import token_pieces
 from groundup.train.monitor.callbacks import MonitorConfig
+from groundup.train.monitor.time_budget import TimeBudget
 from groundup.train.pretrain import PretrainInputs, most_steps, require_steps, train_windows
 from groundup.train.starting_model import StartingModel
 from groundup.train.steps.config import EVALUATIONS, FREE_FIELDS, FitConfig
@@ -250,9 +253,32 @@ def plan_run(
         probed_for = probe_steps(candidate, steps, times, text, law)
         if probed_for:
             probed = (probed_for, probe(benchmark, candidate, probed_for))
+    if options.time_budget is not None and times is not None:
+        seconds = options.time_budget.seconds
+        note = used_up(candidate, steps, seconds, times, text.tokens)
+        made = replace(made, used_up=note)
     own_text = options.law is not None
     expected = forecast(candidate, steps, text, law, probed=probed, own_text=own_text)
     return candidate, replace(made, expected=expected, reasons=reasons + more)
+
+
+def most_useful(options: PretrainOptions, candidate: Candidate, shards: ShardSet) -> int | None:
+    """The steps that the text is good for; None: unknown, as weights are not random, or a number is
+    given.
+    """
+    begun = options.start is not None or options.source is not None
+    if begun or options.time_budget is None:
+        return None
+    return useful_steps(candidate, shards.num_tokens(TRAIN))
+
+
+def time_budget(options: PretrainOptions, inputs: PretrainInputs) -> TimeBudget | None:
+    """The time that the run keeps, in at most the steps that the text is good for."""
+    budget = options.time_budget
+    if budget is None:
+        return None
+    most = most_useful(options, Candidate(inputs.shape, inputs.fit), inputs.shards)
+    return replace(budget, max_steps=most)
 
 
 def with_steps(
@@ -284,7 +310,7 @@ def with_steps(
         evaluations = measure.evaluations_within(seconds, measured)
         if steps is None:
             steps = steps_within(seconds, measured)
-            steps = min(steps, most or steps)
+            steps = min(steps, most or steps, most_useful(options, candidate, shards) or steps)
             progress.say(measure.describe_measured(measured, seconds))
     fit = candidate.fit.with_fields({"steps": steps})
     if windows is not None:

@@ -288,10 +288,26 @@ MANY_TOKENS_PER_PARAMETER = 500
 # Up to 4 epochs repeated text is nearly as good as new text; later ones teach less and less
 # (Muennighoff et al. 2023, figure 1).
 HARMLESS_EPOCHS = 4
+# At the highest learning rate the loss on other text is lowest after so many epochs of a text with as
+# many tokens as the model has parameters, and later with fewer parameters: 6, 4 and 3 epochs of
+# 75,000 tokens with 164,000, 410,000 and 1.3 million parameters (docs/log.md).
+LOWEST_EPOCHS, LOWEST_POWER, FEWEST_EPOCHS = 7.8, 1 / 3, 3.0
+# More parameters for each token of the text made no lower loss (ibid.).
+MOST_PARAMETERS_PER_TOKEN = 6.0
 # Warm-up and Adam's running means need some hundred updates.
 FEW_STEPS = 100
 # Below this a step's gradient is mostly noise, and matrices are too small to keep the machine busy.
 FEW_BATCH_TOKENS = 256
+
+
+def epochs_of_lowest_loss(parameters: int, tokens: int) -> float:
+    """After how many epochs of a text of so many tokens a model of random weights begins to learn
+    it by heart, and the loss on other text rises.
+
+    >>> [round(epochs_of_lowest_loss(1_300_000, tokens), 1) for tokens in (300_000, 20_000_000)]
+    [4.8, 19.4]
+    """
+    return max(FEWEST_EPOCHS, LOWEST_EPOCHS * (tokens / parameters) ** LOWEST_POWER)
 
 
 def learning_rate_for(

@@ -413,9 +413,11 @@ def require_steps(windows: Windows | Mixture, fit_config: FitConfig) -> None:
 
 def within_mixture(control: StepControl, most: int | None) -> StepControl:
     """With a time budget of at most this many steps."""
-    if control.time_budget is None or most is None:
+    budget = control.time_budget
+    if budget is None or most is None:
         return control
-    return replace(control, time_budget=replace(control.time_budget, max_steps=most))
+    most = min(most, budget.max_steps or most)
+    return replace(control, time_budget=replace(budget, max_steps=most))
 
 
 def window_lines(windows: Loader | Mixture) -> list[str]:

@@ -2,24 +2,30 @@
 
 import dataclasses
 import functools
+from types import SimpleNamespace
 
 import pytest
+import torch
 
+from groundup.device import Compute
 from groundup.errors import ConfigError
 from groundup.planning.cluster import DEVICES, SIZES, cluster_plan, parse_machine
-from groundup.planning.measure import Candidate, Measured
+from groundup.planning.measure import Candidate, Measured, run_seconds, steps_within
 from groundup.planning.plan import RunPlan, forecast, plan_warnings, probe_steps
 from groundup.planning.planner import (
     TextStats,
     batch_windows,
     best_optimizer,
     choose,
+    choose_model,
     choose_tables,
     expected_loss,
     family,
     family_candidate,
     fitting_context,
     optimizer_reason,
+    used_up,
+    useful_steps,
 )
 from groundup.planning.pretrain_config import Length, ModelShape, PretrainConfig
 from groundup.planning.pretrain_options import pretrain_options
@@ -72,6 +78,52 @@ def test_the_better_of_two_sizes_is_taken_for_short_and_for_long_times(
     pair = {"small": candidates()[1], "large": candidates()[4]}
     chosen = choose(seconds, list(pair.values()), TEXT, LAW, Machine(1e11))[0].candidate
     assert chosen is pair[better]
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "seconds", "blocks", "used"),
+    [
+        (1, 300, 4, True), (1, 900, 4, True), (1, 7_200, 4, True), (1, 28_800, 4, True),
+        (10, 300, 3, False), (10, 900, 4, False), (10, 7_200, 6, True), (10, 28_800, 8, True),
+        (100, 300, 3, False), (100, 900, 3, False), (100, 7_200, 4, False), (100, 28_800, 5, False),
+    ],
+)  # fmt: skip
+def test_time_is_used_as_far_as_the_text_teaches(
+    megabytes: int, seconds: float, blocks: int, used: bool
+) -> None:
+    """On a machine with the speed of the two hours of docs/howto/own-texts.md: 14,200 tokens a
+    second with 1.3 million parameters.
+    """
+    tokens = 270_000 * megabytes
+    text = TextStats(tokens, 900_000 * megabytes, tokens // 20, 2_000)
+    reference = candidates()[2]
+    machine = Machine(14_200 * reference.step_flops / reference.step_tokens, start_s=0.003)
+    benchmark = SimpleNamespace(
+        tokenizer=SimpleNamespace(vocab_size=4_096),
+        processes=1,
+        compute=Compute(torch.device("cpu")),
+        trial=machine,
+    )
+    options = pretrain_options("texts", PretrainConfig(minutes=seconds / 60))
+    candidate, _ = choose_model(options, text, LAW, benchmark)  # type: ignore[arg-type]
+    assert candidate.shape.num_layers == blocks
+    measured, most = machine(candidate), useful_steps(candidate, text.tokens)
+    steps = min(steps_within(seconds, measured), most)
+    note = used_up(candidate, steps, seconds, measured, text.tokens)
+    assert bool(note) == used == (steps == most)
+    longer = expected_loss(candidate, 2 * most, text, LAW)
+    assert longer == pytest.approx(expected_loss(candidate, most, text, LAW), rel=0.001)
+    if not used:  # the time is used but for the rounding of a step
+        assert run_seconds(steps, seconds, measured) == pytest.approx(seconds, rel=0.02)
+
+
+def test_the_law_forecasts_runs_that_learned_their_text_by_heart() -> None:
+    """Measured on 75,000 tokens of plays, which were read 8 to 16 times (docs/log.md)."""
+    text = TextStats(75_087, 244_000, 4_000, 1_500)
+    for place, epochs, bits in ((0, 16, 2.461), (1, 8, 2.398), (2, 8, 2.406)):
+        candidate = candidates()[place]
+        steps = int(epochs * text.tokens / candidate.step_tokens)
+        assert expected_loss(candidate, steps, text, LAW) == pytest.approx(bits, rel=0.02)
 
 
 def test_few_candidates_are_measured_and_the_choice_is_the_best_of_all() -> None:

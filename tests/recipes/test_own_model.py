@@ -16,6 +16,7 @@ from groundup.device import Compute
 from groundup.files import read_json
 from groundup.model.config import ModelConfig
 from groundup.model.presets import preset
+from groundup.planning import planner
 from groundup.progress import Silent
 from groundup.recipes.build_config import BuildConfig
 from groundup.recipes.recipe import AUTO_SIZE, DataStage, load_recipe
@@ -96,6 +97,30 @@ def test_the_own_model_takes_as_many_steps_as_its_time_has_room_for(
     outcome = trained(build, name, seconds, *sets)
     assert read_json(build / name / "results.json")["steps"] == outcome.facts["steps"] == steps
     assert f" {steps} steps: validation loss" in outcome.line and "(test: " in outcome.line
+
+
+def test_a_build_with_more_time_than_its_text_is_good_for_says_so(
+    build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines: list[str] = []
+
+    class Heard(Silent):
+        def say(self, text: str) -> None:
+            lines.append(text)
+
+    monkeypatch.setattr(pretrain, "preset", lambda name: TINY)
+    monkeypatch.setattr(pretrain, "MIN_STEPS", 2)
+    for module in (pretrain, planner):
+        monkeypatch.setattr(module, "useful_steps", lambda *_: 6)
+    monkeypatch.setattr("groundup.planning.measure.MEASURED_S", 0.02)
+    monkeypatch.setattr("groundup.train.monitor.samples.SAMPLE_TOKENS", 4)
+    monkeypatch.setattr("groundup.train.monitor.evaluation.MAX_TOKENS", 64)
+    recipe = load_recipe("quickstart", BuildConfig(settings=["pretrain.batch_windows=2"]))
+    place = (build / "used-up", build, recipe, 3_600.0, Compute(torch.device("cpu")), Heard())
+    outcome = pretrain.run(StageContext(*place, sizes={}, record=lambda: None))
+    assert outcome.facts["steps"] == 6
+    [said] = [line for line in lines if "used up" in line]
+    assert "of 56.0 minutes" in said and "more time would not" in outcome.thin[0]
 
 
 def test_the_size_of_an_own_model_is_chosen_for_a_long_time_and_kept(

@@ -6,7 +6,8 @@ import dataclasses
 from typing import Any
 
 from groundup.data.batches.mixture_config import source_weights
-from groundup.data.batches.shards import open_shards
+from groundup.data.batches.shards import ShardSet, open_shards
+from groundup.data.split import TRAIN
 from groundup.model.config import ModelConfig
 from groundup.model.footprint import FLOAT32_BYTES, training_memory
 from groundup.model.presets import parse_size, preset, shape_of_depth
@@ -21,7 +22,13 @@ from groundup.planning.measure import (
     with_evaluations,
 )
 from groundup.planning.plan import make_plan, plan_warnings
-from groundup.planning.planner import candidate_of, choose_model, text_stats
+from groundup.planning.planner import (
+    candidate_of,
+    choose_model,
+    text_stats,
+    used_up,
+    useful_steps,
+)
 from groundup.planning.pretrain_config import Length, PretrainConfig
 from groundup.planning.pretrain_options import (
     PretrainOptions,
@@ -40,6 +47,7 @@ from groundup.train.cut.cut import cut_shape
 from groundup.train.cut.cut_start import CUT_FOLDER, cut_card, cut_start
 from groundup.train.monitor.time_budget import StepControl, TimeBudget
 from groundup.train.pretrain import PretrainInputs, most_steps, pretrain, train_windows
+from groundup.train.pretrain_results import PretrainResults
 from groundup.train.starting_model import StartingModel, starting_model
 from groundup.train.steps.config import EVALUATIONS, Rows, pretraining_config
 from groundup.weights.model_io import ModelCard
@@ -52,6 +60,8 @@ MIN_STEPS = 50
 # From so many seconds on AUTO_SIZE is chosen by timing candidates; in less they would take too much
 # of the time.
 CHOICE_FROM_S = 900.0
+# A run that ends before this share of its time has used up its text.
+USED_SHARE = 0.9
 # Epochs below which the page notes that the model has read little of its text.
 LITTLE_READ = 0.1
 
@@ -69,42 +79,27 @@ def run(context: StageContext) -> StageResult:
     recipe, table = context.recipe, context.recipe.pretrain
     shards = open_shards(context.build / "tokenizer" / SHARDS)
     tokenizer = Tokenizer.load(context.build / "tokenizer")
-    shape, start = shape_of(recipe, tokenizer.vocab_size), None
-    optimizer: dict[str, Any] = {"name": table.optimizer}
-    if table.learning_rate is not None:
-        optimizer["learning_rate"] = table.learning_rate
-    fields: dict[str, Any] = {
-        "batch_size": table.batch_windows,
-        "optimizer": optimizer,
-        "rows": Rows(mixture=recipe.mixture, stride=table.stride, packing=table.packing),
-        "checkpoints": {"snapshots": table.snapshots},
-        "seed": context.seed,
-    }
-    if table.cut_from:
-        source = starting_model(table.cut_from, context.progress)
-        asked = shape_of(recipe, tokenizer.vocab_size, source)
-        shape = cut_shape(asked, source.config, {}, source.name)
-        folder = context.folder / CUT_FOLDER
-        start = cut_start(source, shape, shards, tokenizer, folder, context.progress)
-        fields |= {"optimizer": cut_optimizer(fields), "initial_weights": start.weights}
+    shape, fields, start = beginning(context, shards, tokenizer)
     if table.size not in ("", AUTO_SIZE) and (note := size_note(table.size, shape)):
         context.progress.say(f"      {note}")
     candidate = Candidate(shape, pretraining_config(table.steps or 1, fields))
     seconds, progress, budget = seconds_of_steps(context.seconds), context.progress, None
     if not table.steps:
-        budget = TimeBudget(seconds, MIN_STEPS)
         benchmark = Benchmark(shards, tokenizer, context.compute, progress, run_s=seconds)
         if is_open(table) and seconds >= CHOICE_FROM_S:
             candidate = chosen_in_time(context, benchmark, fields)
-        candidate = candidate_in_time(context, benchmark, candidate)
-    shape, fit = candidate.shape, candidate.fit
+        budget = TimeBudget(seconds, MIN_STEPS)
+        if start is None:
+            most = max(MIN_STEPS, useful_steps(candidate, shards.num_tokens(TRAIN)))
+            budget = TimeBudget(seconds, MIN_STEPS, most)
+        candidate = candidate_in_time(context, benchmark, candidate, budget)
     plan = make_plan(shards, candidate)
     for line in source_lines(plan.sources):
         progress.say(line)
     for warning in plan_warnings(plan):
         progress.say(f"      note: {warning}")
     results = pretrain(
-        PretrainInputs(shards, tokenizer, shape, fit, start),
+        PretrainInputs(shards, tokenizer, candidate.shape, candidate.fit, start),
         RunFolder(context.folder),
         compute=context.compute,
         progress=progress,
@@ -117,11 +112,47 @@ def run(context: StageContext) -> StageResult:
         f"validation loss {results.validation_loss:.3f} nats per token, "
         f"{results.bits_per_byte:.3f} bits per byte{on_test}"
     )
-    thin = []
+    return StageResult(line, results.to_json(), thin_notes(results, budget))
+
+
+def thin_notes(results: PretrainResults, budget: TimeBudget | None) -> tuple[str, ...]:
     if results.epochs < LITTLE_READ:
-        read = f"{100 * results.epochs:.0f} %"
-        thin.append(f"The pretrained model has read only {read} of the text.")
-    return StageResult(line, results.to_json(), tuple(thin))
+        return (f"The pretrained model has read only {100 * results.epochs:.0f} % of the text.",)
+    if budget is None or results.steps != budget.max_steps:
+        return ()
+    if results.elapsed_s > USED_SHARE * budget.seconds:
+        return ()
+    return (
+        f"The text was used up after {results.elapsed_s / 60:.1f} of {budget.seconds / 60:.1f} "
+        f"minutes, read {results.epochs:.1f} times: more text would make a better model, more time "
+        "would not.",
+    )
+
+
+def beginning(
+    context: StageContext, shards: ShardSet, tokenizer: Tokenizer
+) -> tuple[ModelConfig, dict[str, Any], StartingModel | None]:
+    """The shape and the fields of the training that the recipe gives, and the model that is cut."""
+    recipe, table = context.recipe, context.recipe.pretrain
+    optimizer: dict[str, Any] = {"name": table.optimizer}
+    if table.learning_rate is not None:
+        optimizer["learning_rate"] = table.learning_rate
+    fields: dict[str, Any] = {
+        "batch_size": table.batch_windows,
+        "optimizer": optimizer,
+        "rows": Rows(mixture=recipe.mixture, stride=table.stride, packing=table.packing),
+        "checkpoints": {"snapshots": table.snapshots},
+        "seed": context.seed,
+    }
+    if not table.cut_from:
+        return shape_of(recipe, tokenizer.vocab_size), fields, None
+    source = starting_model(table.cut_from, context.progress)
+    asked = shape_of(recipe, tokenizer.vocab_size, source)
+    shape = cut_shape(asked, source.config, {}, source.name)
+    folder = context.folder / CUT_FOLDER
+    start = cut_start(source, shape, shards, tokenizer, folder, context.progress)
+    fields |= {"optimizer": cut_optimizer(fields), "initial_weights": start.weights}
+    return shape, fields, start
 
 
 def card_of(recipe: Recipe, start: StartingModel | None) -> ModelCard:
@@ -171,7 +202,7 @@ def chosen_in_time(
 
 
 def candidate_in_time(
-    context: StageContext, benchmark: Benchmark, candidate: Candidate
+    context: StageContext, benchmark: Benchmark, candidate: Candidate, budget: TimeBudget
 ) -> Candidate:
     """With the steps and evaluations that the time has room for, measured once and recorded in
     build.json.
@@ -179,8 +210,13 @@ def candidate_in_time(
     if "steps" not in context.sizes:
         measured = benchmark.measure(candidate)
         context.progress.say(describe_measured(measured, benchmark.run_s))
-        context.fix("steps", lambda: max(MIN_STEPS, steps_within(benchmark.run_s, measured)))
+        steps = max(MIN_STEPS, steps_within(benchmark.run_s, measured))
+        context.fix("steps", lambda: min(steps, budget.max_steps or steps))
         context.fix("evaluations", lambda: evaluations_within(benchmark.run_s, measured))
+        if context.sizes["steps"] < steps:
+            tokens = benchmark.shards.num_tokens(TRAIN)
+            note = used_up(candidate, context.sizes["steps"], benchmark.run_s, measured, tokens)
+            context.progress.say(f"      note: {note}")
     fit = dataclasses.replace(candidate.fit, steps=context.sizes["steps"])
     most = most_steps(train_windows(benchmark.shards, candidate.shape, fit), fit)
     fit = dataclasses.replace(fit, steps=min(fit.steps, most or fit.steps))
