@@ -320,11 +320,32 @@ def _quote(best: ScoredStatement, question: str) -> Quote:
         return quote_of(passage, best.source, behind)
     if listed := _list_below(passage, best.place) or _list_around(best, question):
         return quote_of(passage, best.source, listed)
-    quote = quote_of(passage, best.source, said)
+    quote = quote_of(passage, best.source, _announced(best) or said)
     table = table_of(passage, best.place)
     if table is None:
         return quote
     return replace(quote, table=table, in_words=answer_in_words(table, question, passage.language))
+
+
+def _announced(best: ScoredStatement) -> Statement | None:
+    """Return the sentence behind one that ends with a colon, below it: alone it says nothing."""
+    passage, said = best.passage, best.said
+    behind = statements(passage)[best.place + 1 : best.place + 2]
+    if (
+        said.is_code
+        or best.is_row
+        or is_item(said.text)
+        or not said.text.endswith(":")
+        or not behind
+    ):
+        return None
+    following = behind[0]
+    is_plain = not (following.is_code or is_item(following.text) or following.text.startswith("|"))
+    if not is_plain or following.end - following.start > MAX_QUOTE_CHARACTERS:
+        return None
+    if passage.text[said.end : following.start].strip():
+        return None  # a heading is between
+    return replace(following, head=(said.start, said.end))
 
 
 def _code_behind(best: ScoredStatement) -> Statement | None:

@@ -57,6 +57,13 @@ def test_a_line_before_code_is_shown_with_the_code() -> None:
     assert part_text(quote) == f"{said}{quote.text}\n```"
 
 
+def test_a_line_with_a_colon_is_shown_with_what_it_announces() -> None:
+    text = "# Undo\n\nOne file is taken back so, for example:\n\ngit restore a.txt\n\n## More\n\nIn short:\n\n## Last\n\nNo more."
+    (quote,) = composed("undo", text, values=[[1.0, 0.2, 0.1, 0.1]])
+    assert part_text(quote) == '"One file is taken back so, for example: … git restore a.txt" [1]'
+    assert composed("undo", text, values=[[0.1, 0.1, 1.0, 0.1]])[0].text == "In short:"
+
+
 def test_code_behind_a_sentence_follows_where_a_way_is_asked_for() -> None:
     values = [[0.1, 0.1, 1.0, 0.1]]
     first, second = composed("how do i undo a commit that others have", UNDO, values=values)
