@@ -91,6 +91,7 @@ def kind_of(numbers: tuple[Array, ...]) -> Kind:
 def cache_numbers(kind: Kind, kv_cache_dtype: CacheKind = "auto") -> type:
     """Of keys and values: as the model's own, bf16 with weights in 8 or 4 bits; or int8."""
     if kv_cache_dtype == "int8":
+        assert kind.startswith("int"), kind  # the query is rounded where activations are
         return np.int8
     return next((numbers for numbers, name in FLOAT_KINDS.items() if name == kind), np.uint16)
 
