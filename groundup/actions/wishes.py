@@ -23,8 +23,9 @@ from groundup.language.terms import words
 
 UNASKED = ("statement", "question")
 MAX_WISHES, MAX_CLAUSES = 3, 12
-# Of a sentence that tells a wish: "Reference P7RYA2" has one.
-LEAST_WORDS = 2
+# Of a sentence that tells a wish, where it has not so many kinds of values: "Reference P7RYA2" has
+# one word and one value.
+LEAST_WORDS, LEAST_VALUES = 2, 2
 # The logarithm of the odds of the action that a clause alone tells: so far ahead of all others, and
 # at least, of a clause within a sentence and of one that begins it.
 FAR, FAR_LEAST = 5.0, (0.5, 1.25)
@@ -34,7 +35,7 @@ _CARRIERS = words_of(
 )
 # Where one wish of a message may end and another begin: at a sentence, or within it.
 _CLAUSES = re.compile(
-    r"(?P<sentence>[.;!?]\s+(?:(?:oh|and|also|plus),?\s+)*"
+    r"(?P<sentence>[.;!?]\s+(?:(?:oh|and|also|plus|then),?\s+)*"
     r"|\b(?:things|requests|points|favours|jobs)\b(?: for you)?\s*[:,-]\s+)"
     r"|,?\s+(?:oh,?\s+)?(?:and|then|plus)\s+(?:also\s+|then\s+)?"
     r"|,?\s+also\s+(?!like\b|want\b|need\b|have\b)",
@@ -142,7 +143,8 @@ def _chosen(
         is_asked = len(clauses) > 1 and not _TOLD_OF_YOU.match(each.text)
         is_asked &= not _HAVING.match(each.text) and bool(words_of(each.text))
         told = _own_words_of(each.text)
-        is_told = each.begins_sentence and len(told) >= LEAST_WORDS
+        has_values = len(words_of(each.text) & VALUE_TYPES) >= LEAST_VALUES
+        is_told = each.begins_sentence and (len(told) >= LEAST_WORDS or bool(told) and has_values)
         is_own = is_told or each.form not in UNASKED
         is_own &= not (is_story and each.start in in_parts)
         found = None
