@@ -24,7 +24,8 @@ from groundup.actions.endings import (
     undo_refusal,
     with_offer,
 )
-from groundup.actions.likely import LIKELY, as_guess, likely_actions, with_code
+from groundup.actions.intent import NEAR
+from groundup.actions.likely import LIKELY, as_guess, is_whole, likely_actions, with_code
 from groundup.actions.message_form import asking_part, asks_something, message_form
 from groundup.actions.message_values import MessageValues, said_anew
 from groundup.actions.own_words import mail_of, own_words
@@ -62,6 +63,7 @@ from groundup.actions.wishes import (
     UNASKED,
     adds_to,
     by_codes,
+    corrects,
     known_from,
     listed_wishes,
     parts_behind,
@@ -125,7 +127,7 @@ class Dialogue(SlotFilling):
             wishes = self._wishes_behind(action, start)
             if not wishes or not self._answers(action, asked, head):
                 continue
-            kept = (*self.state.wishes, *wishes)[:MAX_WISHES]
+            kept = (*wishes, *self.state.wishes)[:MAX_WISHES]  # of what is done now
             self.state = replace(self.state, wishes=kept)
             self.message, self.own = head, own_words(head)
             return True
@@ -143,9 +145,10 @@ class Dialogue(SlotFilling):
         """
         behind = " " * start + self.message[start:]
         read = self._read(action, behind).values
-        is_beside = adds_to(self.message, start)
+        is_beside, odds = adds_to(self.message, start), self.chooser.odds(behind)
+        is_other = odds.get(action.name, 0.0) < NEAR and not corrects(self.message, start)
         found = [each for each in wishes_of(behind, self.chooser) if each.action != action.name]
-        if found and (is_beside or not read):
+        if found and (is_beside or is_other or not read):
             return [one for each in found for one in listed_wishes(self.actions, each)]
         held = self.state.values
         is_again = any(name in held and held[name].value != read[name].value for name in read)
@@ -179,7 +182,7 @@ class Dialogue(SlotFilling):
         if self.heard.is_unsure:
             name = self.chooser.choose(self.own, is_unsure=True)
             return Step(self.state) if name is None else self._which(OFFERED, name)
-        found = wishes_of(self.message, self.chooser)
+        found = wishes_of(self.message, self.chooser, self._says_all)
         wishes = [one for each in found for one in listed_wishes(self.actions, each)][:MAX_WISHES]
         if len(found) < 2 and (either := self.chooser.either(self.own)) is not None:
             return self._which(WHICH, *either)
@@ -213,6 +216,11 @@ class Dialogue(SlotFilling):
         action = self.actions.action(name)
         read = None if action is None else self._read(action, self.message)
         return () if read is None else {*read.values, *read.unclear}
+
+    def _says_all(self, name: str, text: str) -> bool:
+        """Whether a text has all values of an action, and that is much."""
+        action = self.actions.action(name)
+        return action is not None and is_whole(action, self._read(action, text).values)
 
     def _which(self, question: str, *names: str) -> Step:
         return ask_which(self.actions, self.state, question, self.message, names)

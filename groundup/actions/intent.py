@@ -144,11 +144,16 @@ class ActionChooser:
             for each in actions
         }
         self._slots = {
-            each.name: "|".join(re.escape(slot.name.replace("_", " ")) for slot in each.slots)
+            each.name: "|".join(
+                re.escape(slot.name.replace("_", " ")) for slot in each.slots if slot.type != "code"
+            )
             for each in actions
         }
         self._options = {each.name: _option_words(each) for each in actions}
-        self._slot_words = {each.name: words_of(self._slots[each.name]) for each in actions}
+        self._slot_words = {
+            each.name: words_of(" ".join(slot.name.replace("_", " ") for slot in each.slots))
+            for each in actions
+        }
         self._answered = texts_of(text for each in actions for text in each.not_examples)
         self._spellings = frozenset([*self._known, *self._answered.counts])
         self._ordinary = self._spellings | ORDERS

@@ -76,9 +76,9 @@ def weighed(
         slots = [slot for slot in action.askable if slot.name in given]
         has_code = any(_is_key(action, slot) for slot in slots)
         has_code |= not asks and any(slot.type == "text" for slot in slots)
-        has_code |= _is_whole(action, given)
+        has_code |= is_whole(action, given)
         evidence = 0.0 if asks else min(MOST, sum(_weight(action, slot) for slot in slots))
-        if not asks and _is_whole(action, given, lacking=1):
+        if not asks and is_whole(action, given, lacking=1):
             evidence = max(evidence, NEARLY)
         evidence = code * max(1, _codes(slots)) if has_code else evidence
         found.append(Likely(name, odds[name] + evidence, odds[name], has_code))
@@ -116,7 +116,7 @@ def _is_key(action: Action, slot: Slot) -> bool:
     return slot.type == "code" and (bool(slot.rows) or _is_asked(action, slot))
 
 
-def _is_whole(action: Action, given: Collection[str], lacking: int = 0) -> bool:
+def is_whole(action: Action, given: Collection[str], lacking: int = 0) -> bool:
     """Whether a message has all that an action asks for but `lacking`, and that is much."""
     needed = [slot.name for slot in action.askable if not slot.optional]
     had = sum(name in given for name in needed)

@@ -74,7 +74,8 @@ _ALONE = re.compile(r"\b(?:just|only)\s+(?:me|myself)\b(?!\s*(?:and|\+|&|plus|,)
 _AFTER_NUMBER = (
     "around please pls plz thanks thank tonight today tomorrow lunch lunchtime dinner breakfast"
     " brunch supper next this on at in from evening morning afternoon night "
-    "sunday monday tuesday wednesday thursday friday saturday instead maybe"
+    "sunday monday tuesday wednesday thursday friday saturday instead maybe "
+    "sun mon tue tues wed thu thur thurs fri sat"
 )
 _FOLLOWING = frozenset(_AFTER_NUMBER.split())
 _PLAIN = re.compile(NUMBER, re.IGNORECASE)
@@ -256,6 +257,8 @@ _BEFORE = re.compile(
     r"\b(?:to|of|for|than|make (?:it|that))\s+(?:(?:about|only|just|exactly)\s+)*\Z", re.IGNORECASE
 )
 
+# "the 64.50 to Fenwick Shoes"
+_TO_PENCE = re.compile(r"\d+\.\d\d")
 # "the limit up to 8.50": an amount that is wished, beside others that are told.
 _SET_TO = re.compile(
     r"\b(?:(?:up|down) to|limit(?:\s+\w+){0,3}? to|(?:raise|lower|set|change|increase|reduce|put)\b"
@@ -282,6 +285,7 @@ def read_money(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]:
     for match in _BARE.finditer(text):
         is_set = _SET_TO.search(text, 0, match.start()) and not overlaps(*match.span(), known)
         is_sum = (match[2] or "").lower() == "grand" or _BEFORE.search(text, 0, match.start())
+        is_sum = is_sum or _TO_PENCE.fullmatch(match[1] or "")
         if is_set if known else asked or is_sum:
             amount = _value(match[1] or match[3], match[2])
             if amount is not None and match[0].lower() != "one":

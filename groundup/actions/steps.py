@@ -62,7 +62,8 @@ def take_up(
     done = turn.text.removesuffix(state.question).rstrip()
     if begun.performance is not None:
         return replace(begun, turn=replace(turn, text=done, yes_no=False))
-    if begun.turn is None or begun.turn.kind not in ("confirm", "ask"):
+    is_asked_again = bool(begun.state.set_aside)  # a value of the first wish does not fit
+    if begun.turn is None or begun.turn.kind not in ("confirm", "ask") or is_asked_again:
         return made
     text, title = begun.turn.text, begun.turn.action.title
     if not text.startswith(f"{title}:"):

@@ -6,7 +6,7 @@ their places. A sentence that asks for nothing ("HQWKTR, Bramley.") belongs to a
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from groundup.actions.definition import Action, ActionSet
@@ -29,6 +29,10 @@ LEAST_WORDS, LEAST_VALUES = 2, 2
 # The logarithm of the odds of the action that a clause alone tells: so far ahead of all others, and
 # at least, of a clause within a sentence and of one that begins it.
 FAR, FAR_LEAST = 5.0, (0.5, 1.25)
+# That of one whose values the clause has, all of them.
+LEAST_WHOLE = -4.0
+SaysAll = Callable[[str, str], bool]
+"""Whether an action's text has all the values that the action needs."""
 # What only says to what a value belongs: "booking HQWKTR, surname Bramley".
 _CARRIERS = words_of(
     "booking my booking reservation reference ref code name surname family last number ticket"
@@ -87,14 +91,15 @@ class _Clause:
     form: Form
 
 
-def wishes_of(message: str, chooser: ActionChooser) -> list[Wish]:
+def wishes_of(message: str, chooser: ActionChooser, says_all: SaysAll | None = None) -> list[Wish]:
     """Return the different actions that a message asks for, each with what it says of it. Within a
     sentence only a request begins a second one, or what tells another wish clearly: "we have a
     table, and there's one less now" is one. What is quoted, forwarded or in markup asks for none.
+    `says_all`: whether a clause has all values of an action, which tells a wish for it, too.
     """
     own = own_words(message)
     whole, clauses = chooser.choose(own), _clauses_of(own, chooser)
-    chosen = _chosen(own, clauses, whole, chooser)
+    chosen = _chosen(own, clauses, whole, chooser, says_all)
     named = set(filter(None, chosen))
     for place, clause in enumerate(clauses):
         others = named - {chosen[place]}
@@ -127,7 +132,11 @@ def _clauses_of(message: str, chooser: ActionChooser) -> list[_Clause]:
 
 
 def _chosen(
-    message: str, clauses: Sequence[_Clause], whole: str | None, chooser: ActionChooser
+    message: str,
+    clauses: Sequence[_Clause],
+    whole: str | None,
+    chooser: ActionChooser,
+    says_all: SaysAll | None,
 ) -> list[str | None]:
     """Return the action that each clause asks for; None: none of its own."""
     is_beside = any(each.form not in UNASKED for each in clauses)
@@ -144,14 +153,14 @@ def _chosen(
         is_asked &= not _HAVING.match(each.text) and bool(words_of(each.text))
         told = _own_words_of(each.text)
         has_values = len(words_of(each.text) & VALUE_TYPES) >= LEAST_VALUES
-        is_told = each.begins_sentence and (len(told) >= LEAST_WORDS or bool(told) and has_values)
+        is_told = each.begins_sentence and (len(told) >= LEAST_WORDS or (bool(told) and has_values))
         is_own = is_told or each.form not in UNASKED
         is_own &= not (is_story and each.start in in_parts)
         found = None
         if is_asked and is_own:
             found = chooser.choose(each.text, expected=whole, is_told=is_story)
         if is_asked and found is None:
-            found = told_apart(each.text, chooser, FAR_LEAST[each.begins_sentence])
+            found = told_apart(each.text, chooser, FAR_LEAST[each.begins_sentence], says_all)
         chosen.append(found)
     for first, last in sentences:
         sentence = message[clauses[first].start : clauses[last].start + len(clauses[last].text)]
@@ -174,21 +183,35 @@ def adds_to(message: str, start: int) -> bool:
     """Whether what begins at a place of a message is said to come beside what was said, and
     corrects nothing: "and the same for Callum", "also Hartnell (2024)".
     """
-    sign = re.search(r"\S+\s*\Z", message[:start])
-    text = f"{sign[0] if sign else ''}{message[start:]}"
-    return _BESIDE.search(text) is not None and _CORRECTS.search(text) is None
+    sign = re.search(r"\S*\s*\Z", message[:start])
+    assert sign is not None
+    is_beside = _BESIDE.search(message, sign.start()) is not None
+    return is_beside and not corrects(message, start)
 
 
-def told_apart(clause: str, chooser: ActionChooser, least: float) -> str | None:
+def corrects(message: str, start: int) -> bool:
+    """Whether what begins at a place of a message corrects what was said: "but make it 8"."""
+    return _CORRECTS.search(message, start) is not None
+
+
+def told_apart(
+    clause: str, chooser: ActionChooser, least: float, says_all: SaysAll | None = None
+) -> str | None:
     """Return the action of which a clause tells a wish, by meaning, far ahead of all others: "one
-    of us is coeliac".
+    of us is coeliac"; or, of those near the best one, the only one that has all its values there.
     """
     if not _own_words_of(clause):
         return None
     odds = chooser.odds(clause)
     best, *others = sorted(odds, key=lambda name: -odds[name]) or [""]
     is_far = all(odds[best] - odds[each] >= FAR for each in others)
-    return best if best and odds[best] >= least and is_far else None
+    if best and odds[best] >= least and is_far:
+        return best
+    if says_all is None or not words_of(clause) & VALUE_TYPES:
+        return None
+    near = [name for name in odds if odds[name] >= max(LEAST_WHOLE, odds[best] - FAR)]
+    whole = [name for name in near if says_all(name, clause)]
+    return whole[0] if len(whole) == 1 else None
 
 
 def _sentences_of_clauses(begins: Sequence[bool]) -> list[tuple[int, int]]:
@@ -285,13 +308,23 @@ def known_from(
 def reference_of(
     last: LastDone | None, action: Action, values: Mapping[str, HeldValue]
 ) -> dict[str, HeldValue]:
-    """Return the reference of what was done last as the one code that an action asks for."""
+    """Return the reference of what was done last as the one code that an action asks for, with the
+    names that were said for it; what was done to a booking has the booking's.
+    """
     codes = [slot for slot in action.askable if slot.type == "code"]
     if last is None or len(codes) != 1 or codes[0].name in values:
         return {}
     if not codes[0].accepts(last.reference):
         return {}
-    return {codes[0].name: HeldValue(last.reference, "known", shown=last.reference)}
+    reference, name = last.reference, codes[0].name
+    if codes[0].accepts(last.values.get(name)):
+        reference = last.said.get(name, reference)
+    found = {name: HeldValue(reference, "known", shown=reference)}
+    for slot in action.askable:
+        value = last.values.get(slot.name)
+        if slot.type == "name" and slot.accepts(value) and slot.name in last.said:
+            found[slot.name] = HeldValue(str(value), "known", shown=last.said[slot.name])
+    return found
 
 
 def wish_meant(message: str, titles: Sequence[str]) -> int | None:
