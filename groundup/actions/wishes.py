@@ -35,7 +35,8 @@ SaysAll = Callable[[str, str], bool]
 """Whether an action's text has all the values that the action needs."""
 # What only says to what a value belongs: "booking HQWKTR, surname Bramley".
 _CARRIERS = words_of(
-    "booking my booking reservation reference ref code name surname family last number ticket"
+    "booking my booking reservation reference ref code name surname family last number ticket thing"
+    " request favour job"
 )
 # Where one wish of a message may end and another begin: at a sentence, or within it.
 _CLAUSES = re.compile(
