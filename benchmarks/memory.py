@@ -2,9 +2,10 @@
 
 python benchmarks/memory.py FOLDER [--only NAME ...] [--limit 6G] [--json OUT]
 
-Each command runs in FOLDER, where `groundup build quickstart` is made first; later runs take the one that is there. Memory is that of the command and
-of its child processes: the sum of their proportional set sizes (/proc/PID/smaps_rollup), read ten times a second, so without files that the system
-only caches. `--limit` puts each command into a memory cgroup (version 1, as root) of that size, without swap: what needs more is killed.
+Each command runs in FOLDER, where `groundup build quickstart` is made first; later runs take the one that is there. Memory is that of the command
+and of its child processes, read ten times a second (/proc/PID/smaps_rollup): each page of their own once, and the pages of libraries and other mapped
+files of the process that has most of them, whoever else has these mapped. Files that the system only caches are left out. `--limit` puts each
+command into a memory cgroup (version 1, as root) of that size, without swap: what needs more is killed.
 """
 
 import argparse
@@ -58,18 +59,23 @@ COMMANDS = {
 }
 
 
-def proportional_bytes(group: int) -> int:
-    """Of all processes of a process group."""
-    total = 0
+def memory_bytes(group: int) -> int:
+    """Of all processes of a process group: their own pages, each once, and the pages of files of the process that has most of these."""
+    own, files = 0, 0
     for folder in Path("/proc").iterdir():
         if not folder.name.isdecimal():
             continue
         with contextlib.suppress(OSError, ValueError, IndexError):
             behind_name = (folder / "stat").read_text().rpartition(") ")[2].split()
             if int(behind_name[2]) == group:
-                rollup = (folder / "smaps_rollup").read_text()
-                total += 1024 * int(rollup.partition("\nPss:")[2].split(maxsplit=1)[0])
-    return total
+                lines = (folder / "smaps_rollup").read_text().splitlines()[1:]
+                kb = {
+                    name: int(rest.split()[0])
+                    for name, _, rest in (line.partition(":") for line in lines)
+                }
+                own += 1024 * (kb["Pss_Anon"] + kb["Pss_Shmem"])
+                files = max(files, 1024 * (kb["Rss"] - kb["Anonymous"]))
+    return own + files
 
 
 @contextlib.contextmanager
@@ -102,7 +108,7 @@ def measured(command: str, folder: Path, limit_bytes: int) -> dict[str, object]:
                 ["bash", "-c", whole], cwd=folder, stdout=log, stderr=log, start_new_session=True
             )
             while running.poll() is None:
-                peak = max(peak, proportional_bytes(running.pid))
+                peak = max(peak, memory_bytes(running.pid))
                 time.sleep(0.1)
     seconds = round(time.monotonic() - started, 1)
     return {"peak_bytes": peak, "seconds": seconds, "exit_code": running.returncode}
