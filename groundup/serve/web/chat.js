@@ -147,6 +147,7 @@ export class Chat {
   /** Three questions to begin with, or the way to the documents that are served; a base model answers none, and until the models are known that is said. */
   #begin() {
     if (!this.found.length) return node("p", { class: "waiting", role: "status" }, "Loading the list of models");
+    if (!this.model.options.length) return node("p", { role: "status" }, "No model that chats is served here.");
     if (this.#served?.kind !== "chat") return null;
     const ideas = this.questions.length
       ? [button("Ask the documents, with sources", () => (location.hash = "documents"), { class: "idea" })]

@@ -27,6 +27,7 @@ export class Models {
 
 function card(model, entry, held) {
   const page = entry && livePage(entry);
+  const uses = entry?.kind === "assistant" ? "answers from documents" : model.capabilities.map((each) => CAN[each] ?? each).join(", ");
   const state = held ? `in memory, ${bytes(held.size)} with its cache; ${leaves(held.expires_at)}` : "not in memory";
   const facts = [
     ["parameters", count.format(model.model_info["general.parameter_count"])],
@@ -40,7 +41,7 @@ function card(model, entry, held) {
     { class: "card" },
     node("h3", {}, model.name),
     node("p", { class: held ? "badge held" : "badge" }, state),
-    node("p", { class: "quiet" }, `${model.details.family}: ${model.capabilities.map((each) => CAN[each] ?? each).join(", ")}`),
+    node("p", { class: "quiet" }, `${model.details.family}: ${uses}`),
     node("dl", { class: "facts" }, facts.map(([name, value]) => node("div", {}, node("dd", {}, value), node("dt", {}, name)))),
     page ? node("a", { href: page }, "The page with this model inside") : null,
     model.parameters ? node("details", {}, node("summary", {}, "Stop strings and parameters"), node("pre", { tabindex: 0 }, model.parameters)) : null,
