@@ -127,7 +127,7 @@ class Dialogue(SlotFilling):
             wishes = self._wishes_behind(action, start)
             if not wishes or not self._answers(action, asked, head):
                 continue
-            kept = (*wishes, *self.state.wishes)[:MAX_WISHES]  # of what is done now
+            kept = (*self.state.wishes, *wishes)[:MAX_WISHES]
             self.state = replace(self.state, wishes=kept)
             self.message, self.own = head, own_words(head)
             return True
