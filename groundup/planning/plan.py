@@ -380,7 +380,7 @@ def plan_warnings(plan: RunPlan) -> list[str]:
     optimal = scaling_law.OPTIMAL_TOKENS_PER_PARAMETER
     rules = [
         (
-            not plan.start and per_parameter < optimal,
+            not plan.start and not plan.used_up and per_parameter < optimal,
             f"The run reads {per_parameter:.2g} tokens per parameter; about {optimal} make the best "
             "use of the computation (Hoffmann et al. 2022). Expect rough text, or give more time.",
         ),

@@ -40,7 +40,9 @@ def test_plan_chooses_and_says_why(
     assert run(["plan", str(texts), "--budget", "30s", *VOCABULARY, "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["model"]["vocab_size"] == 280 and plan["fit"]["steps"] == plan["steps"] > 0
-    assert plan["parameters"] > 0 and plan["minutes"] == pytest.approx(0.5, rel=0.3)
+    used_up = any("used up" in warning for warning in plan["warnings"])
+    assert plan["parameters"] > 0 and (used_up or plan["minutes"] == pytest.approx(0.5, rel=0.3))
+    assert plan["minutes"] < 0.65
     assert plan["expected"]["low"] < plan["expected"]["bits_per_byte"] < plan["expected"]["high"]
     assert any("blocks x width" in reason and "(chosen)" in reason for reason in plan["reasons"])
     assert any("tokens per step" in reason for reason in plan["reasons"])
