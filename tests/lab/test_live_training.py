@@ -226,6 +226,13 @@ def test_a_model_learns_pauses_steps_and_is_saved_in_the_page(
     page.fill("#train-rate", "1")
     page.click("#train-step")
     page.wait_for_selector("#train-status:has-text('Step 1')")
+    page.click("#train-letters")
+    page.wait_for_selector("#train-status:has-text('rows of letters')")
+    rows = page.input_value("#train-text").splitlines()
+    assert all(row[: len(row) // 2] * 2 == row and len({*row}) == len(row) // 2 for row in rows)
+    assert page.input_value("#train-shape") == "1"  # two blocks, as an induction head needs
+    page.click("#train-step")
+    page.wait_for_selector("#train-status:has-text('Step 1')")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert complaints == []
     assert [each for each in requests if not each.startswith("blob:")] == [file.as_uri()]

@@ -37,8 +37,10 @@ MAP = (
 INDUCTION = (
     "Random tokens, then the same ones again: a head that looks at what followed the first time can "
     "continue them. Such an induction head forms late, if it does, and then suddenly. It needs two "
-    "blocks at least, and a text in which what stood before helps."
+    "blocks at least, and a text in which what stood before helps: rows of letters in random "
+    "order, each given twice, help more than stories."
 )
+LETTERS = "Take such rows of letters"
 LOSS_FORMULA = "L = −(1/N) Σ_n ln p(x_{n+1} | x_1 … x_n)"
 UPDATE_FORMULAS = (
     "g = ∂L/∂w,   measured: (L(w + h) − L(w − h)) / 2h with h = 0.01",
@@ -163,6 +165,9 @@ def _cards() -> list[Node]:
             _picture("train-induction"),
             node("p", id="induction-key", class_="quiet"),
             node("p", id="induction-said", class_="quiet"),
+            node(
+                "div", node("button", LETTERS, type="button", id="train-letters"), class_="buttons"
+            ),
             _formula(INDUCTION_FORMULA),
         ),
         card("One weight", WEIGHT, _weight(), _formula(*UPDATE_FORMULAS)),

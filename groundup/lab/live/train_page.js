@@ -10,6 +10,8 @@ const SYLLABLES = "ba de fa ge hi ju ki lo mu na po ri su ta ve zo".split(" ");
 const THINGS = "ball cup book lamp shoe drum kite bell".split(" ");
 const LOOKS = "red blue green old new small".split(" ");
 const STORIES = 300;
+const LETTERS = [..."abcdefghijklmnopqrstuvwxyz"];
+const ROWS = 2000;
 const BESIDE_PRODUCTS = 1.6; // a step's time, by that of its matrix products
 
 /** Little stories whose names are made up in each: only what stood before tells them. @returns {string} */
@@ -29,6 +31,15 @@ function madeUpText() {
   }).join("");
 }
 
+/** Rows of 8 to 20 letters in random order, each given twice: who copies knows the second half. @returns {string} */
+function lettersTwice() {
+  const random = new RandomKeys(7);
+  return Array.from({ length: ROWS }, () => {
+    const left = LETTERS.slice(), letters = Array.from({ length: 8 + (random.next() % 13) }, () => left.splice(random.next() % left.length, 1)[0]);
+    return `${letters.join("").repeat(2)}\n`;
+  }).join("");
+}
+
 class TrainPage {
   /** @param {LivePage} live @param {{own: Trainable, small: Trainable[], bytes: TokenizerTable}} choices */
   constructor(live, choices) {
@@ -45,11 +56,25 @@ class TrainPage {
     byId("train-run").addEventListener("click", () => this.toggle());
     byId("train-step").addEventListener("click", () => this.stepOnce());
     byId("train-again").addEventListener("click", () => this.reset("The model is as it was at first."));
+    byId("train-letters").addEventListener("click", () => this.takeLetters());
     byId("train-save").addEventListener("click", () => this.send({ kind: "weights" }));
     for (const id of ["train-shape", "train-text", "train-seed"]) byId(id).addEventListener("input", () => this.reset(this.begun ? "Another text or model: training begins again." : ""));
     for (const id of ["train-rate", "train-batch", "train-context"]) byId(id).addEventListener("input", () => this.changeSettings());
     for (const id of ["train-weight", "train-row", "train-column"]) byId(id).addEventListener("input", () => this.watch());
     for (const input of byId("train").querySelectorAll("[name=train-level]")) input.addEventListener("input", () => (byId("train").dataset.level = input.value));
+  }
+
+  /** The text, model and batch with which an induction head forms. */
+  takeLetters() {
+    byId("train-text").value = this.letters = lettersTwice();
+    byId("train-shape").value = "1";
+    this.shown = null; // its own settings again
+    this.reset();
+    byId("train-batch").value = "16";
+    this.changeSettings();
+    this.say("The text is rows of letters in random order, each given twice: press Train, and see the second half of a row become known.");
+    byId("train-run").scrollIntoView({ block: "center" });
+    byId("train-run").focus({ preventScroll: true });
   }
 
   say(message) {
@@ -113,7 +138,8 @@ class TrainPage {
     const { config, shapes, tokenizer } = this.chosen(), { batch, context } = this.settings;
     const parameters = Object.values(shapes).reduce((sum, shape) => sum + shape.reduce((product, size) => product * size, 1), 0);
     const reads = tokenizer === this.live.tokenizer ? "the model's own tokens" : "bytes: each plain letter is a token";
-    const soon = tokenizer === this.bytes ? ` Words appear after some 200 steps: ${spokenSeconds(200 * this.stepSeconds(config, shapes))} here.` : "";
+    const [what, steps] = byId("train-text").value === this.letters ? ["An induction head forms", 1200] : ["Words appear", 200];
+    const soon = tokenizer === this.bytes ? ` ${what} after some ${steps} steps: ${spokenSeconds(steps * this.stepSeconds(config, shapes))} here.` : "";
     byId("train-size").textContent = `${parameters.toLocaleString("en")} parameters; it reads ${reads}. A step reads ${(batch * context).toLocaleString("en")} tokens and takes about ${spokenSeconds(this.stepSeconds(config, shapes))} on this device.${soon}`;
   }
 
