@@ -122,6 +122,27 @@ def test_a_row_is_told_in_words_with_its_table_and_a_refusal_opens_the_nearest_p
         documents.update()
 
 
+def test_code_keeps_its_lines_below_the_sentence_that_introduces_it(
+    view: Callable[..., Any], documents: Documents
+) -> None:
+    file = documents.docs / "sluice.md"
+    code = "sluicectl drain --slow\n  && sluicectl verify"
+    file.write_text(f"# Sluice\n\nThe [sluice](s.md) is **drained** so:\n\n```sh\n{code}\n```\n")
+    documents.update()
+    try:
+        page = view(width=390, height=844)
+        answer = ask(page, "How do I drain the sluice?")
+        assert answer.locator("blockquote").inner_text().startswith("“The sluice is drained so:”")
+        assert answer.locator(".program pre").inner_text() == code
+        answer.locator(".cite").click()
+        page.locator("mark.cited").wait_for()
+        assert page.locator("mark.cited").inner_text() == code
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    finally:
+        file.unlink()
+        documents.update()
+
+
 def test_the_quoted_row_of_a_long_table_is_in_view_and_its_words_are_whole(
     view: Callable[..., Any], documents: Documents
 ) -> None:
