@@ -72,10 +72,17 @@ class Style:
     """Whether an answer is in the style."""
 
 
+def is_list(answer: str) -> bool:
+    """Whether each line is an item, of three words and more in the mean."""
+    lines = [line for line in answer.splitlines() if line.strip()]
+    words = len(re.findall(r"[^\W\d_]{2,}", answer))
+    return all(line.startswith("- ") for line in lines) and words >= 3 * len(lines) > 0
+
+
 STYLES = {
     "list": Style(
         lambda sentences, _: "\n".join(f"- {each}" for each in sentences),
-        lambda answer: is_list(answer),
+        is_list,
     ),
     "shorter": Style(lambda sentences, _: sentences[0], lambda answer: len(split(answer)) == 1),
     "refuses": Style(
@@ -83,13 +90,6 @@ STYLES = {
         lambda answer: bool(REFUSED.search(answer)),
     ),
 }
-
-
-def is_list(answer: str) -> bool:
-    """Whether each line is an item, of three words and more in the mean."""
-    lines = [line for line in answer.splitlines() if line.strip()]
-    words = len(re.findall(r"[^\W\d_]{2,}", answer))
-    return all(line.startswith("- ") for line in lines) and words >= 3 * len(lines) > 0
 
 
 def split(answer: str) -> list[str]:

@@ -130,8 +130,9 @@ class AnswerTraining:
         )
 
     def describe(self, results: ChatResults) -> str:
-        before = results.held_out_loss["before"]
-        return f"held-out answers, before: {before:.3f}, after: {results.held_out_line}"
+        before, after = results.held_out_loss["before"], results.held_out_line or ""
+        after = after.removeprefix("loss_nats ")
+        return f"held-out answers, nats per token: {before:.3f} before, {after} after"
 
     def card_figures(self, results: ChatResults) -> dict[str, str]:
         assert results.held_out is not None

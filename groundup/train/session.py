@@ -75,6 +75,9 @@ from groundup.train.steps.process_group import ProcessGroup
 from groundup.train.steps.step import Batch, BatchSource, Loss, Prefetcher, Summed, rank_slices
 from groundup.train.steps.step_schedule import StepSchedule
 
+# Figures of an evaluation with such names are written, and not said: an interval, a count.
+LOGGED_ONLY = ("_low", "_high", "_answers")
+
 
 @dataclass(frozen=True)
 class FitJob:
@@ -378,7 +381,8 @@ class Session:
         with torch.no_grad():
             figures = hooks.evaluate() if hooks.evaluate else {}
             if figures:
-                words = (f"{name.replace('_', ' ')} {figures[name]:.3f}" for name in figures)
+                shown = (name for name in figures if not name.endswith(LOGGED_ONLY))
+                words = (f"{name.replace('_', ' ')} {figures[name]:.3f}" for name in shown)
                 self.progress.say(f"{self.trained.step_of_all}: {', '.join(words)}")
             samples = hooks.sample(self.trained.state.step) if hooks.sample else []
         model.train()

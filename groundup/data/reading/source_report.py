@@ -112,9 +112,9 @@ class SourceReport:
             for name, tally in self.charsets.items()
         ]
         if self.invalid_bytes:
-            lines.append(
-                f"{self.invalid_bytes:,} invalid bytes in {self.invalid_files.count} files"
-            )
+            files = self.invalid_files.count
+            where = f" in {files:,} files" * (files > 1)
+            lines.append(f"{self.invalid_bytes:,} invalid bytes{where}, read as �")
         return lines
 
     def bad_file(self, name: str, reason: str) -> None:

@@ -140,7 +140,7 @@ def _comparison(
     ]
     levels = ticks(low, 1.0, 4)
     made = whisker_table("Classifiers on test messages", COLUMNS, rows, low=low, levels=levels)
-    always = " Dotted: always predicting the most frequent label ({})."
+    always = " Dotted: the share of the label that is most frequent among them ({})."
     dotted = fill(always, chance, percent)
     return figure(say("Accuracy on held-out messages.") + dotted, made)
 
