@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from groundup.actions.definition import ActionSet
 from groundup.actions.own_words import quoted_lines
+from groundup.actions.replies import unsigned_yes
 from groundup.actions.state import ActionState, ActionTurn
 
 KEPT_S = 30 * 24 * 3600
@@ -53,13 +54,13 @@ def talk_of(
     conversation: str, customer: str | None, client: str, user_turns: Sequence[str]
 ) -> Talk:
     """Return a conversation by its messages, each in one line, without characters that are not
-    seen; quoted lines of the last one in quotation marks.
+    seen; quoted lines of the last one in quotation marks, a yes without its signature.
     """
     turns = [plain_line(each[:MAX_MESSAGE_CHARACTERS]) for each in user_turns]
     keys = [_hash(json.dumps([conversation, customer, client]))]
     for turn in turns:
         keys.append(_hash(json.dumps([keys[-1], turn])))
-    last = quoted_lines("".join(user_turns[-1:])[:MAX_MESSAGE_CHARACTERS])
+    last = quoted_lines(unsigned_yes("".join(user_turns[-1:])[:MAX_MESSAGE_CHARACTERS]))
     return Talk(conversation, tuple(keys), plain_line(last))
 
 

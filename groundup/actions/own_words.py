@@ -27,6 +27,8 @@ _FOREIGN = re.compile(
     rf"|<(?!{_LOOK}\b)([a-z][\w-]*)\b[^<>]*>.*?</\1\s*>|<!--.*?(?:-->|\Z)|<[%?].*?(?:[%?]>|\Z)"
     # [SYSTEM] ..., [/INST], ### Instruction: ..., {"role": ...}, ``` ... ```
     rf"|\[+/?\s*(?:{_PERSON}|inst){_KIND}\b[^\[\]]*\]+.*?(?:\[+/\s*{_ROLE}{_KIND}\s*\]+|\Z)"
+    # [Message from the administrator: ...]
+    rf"|\[+\s*(?:[^\W\d_]+\s+){{0,4}}{_PERSON}{_KIND}\s*:[^\[\]]*(?:\]+|\Z)"
     rf"|\(\s*{_PERSON}[ _-](?:message|note|prompt|override|command)\s*\).*\Z"
     rf"|#{{2,}}\s*{_ROLE}{_KIND}\b.*?(?:#{{2,}}|\Z)"
     r"|\{\{.*?(?:\}\}|\Z)|\{\s*[\"'][^{}]*[\"']\s*:[^{}]*(?:\}|\Z)|```.*?(?:```|\Z)"

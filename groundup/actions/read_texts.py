@@ -29,6 +29,12 @@ _REQUEST = re.compile(
     r"(?:please\s+)?(?:i|i'd|we|we'd|can|could|would|will|may|change|update|how|what)\b",
     re.IGNORECASE,
 )
+# "What I am here for: I would like to ask for leave for      from       to      ." (blank: values)
+_WISH_WITH_VALUES = re.compile(
+    r"(?:please\s+|(?:i|we)(?:'d| would)? (?:like|want|need) to\b|(?:can|could|may) (?:i|we|you)\b)"
+    r"[^.!?]*\s{3,}",
+    re.IGNORECASE,
+)
 # Where a text within a sentence ends: before another clause, or a value (blank) that is read.
 _CLAUSE_BEHIND = re.compile(
     r"\s{3,}|\s[-–—]+\s|,?\s+(?:please|pls|can|could|would|will|so|but|when"
@@ -109,11 +115,14 @@ def _behind_cues(text: str, slot: Slot) -> Iterator[tuple[int, int]]:
     other = r"(?!(?:an?|the|on|my|our|your|his|her|their|this|that)\b)"
     cue = rf"\b{name}{said}\s+{other}([^.!?\n]+)"
     alone = rf"(?:\A|[.!?;\n]\s*)(?:the|my|our) {name} (?:is|are|will be|:)\s+([^.!?\n]+)"
-    for pattern in (cue, alone):
+    # "can you change my address, it's 4 Mill Lane"
+    its = rf"\b{name}\b[^.!?;:\n]{{0,30}}[,.;?]?\s+(?:it'?s|it is)\s+(?=(?-i:[A-Z])|\d)([^.!?\n]+)"
+    for pattern in (cue, alone, its):
         for match in re.finditer(pattern, text, re.IGNORECASE):
             yield match.span(1)
     for match in re.finditer(r"[^\W\d_]\s*:\s+(\S[\s\S]+)\Z", text):
-        yield match.span(1)
+        if not _WISH_WITH_VALUES.match(match[1]):
+            yield match.span(1)
     if slot.behind:
         for match in re.finditer(rf"{_cue(slot)}([^.!?;\n]+)", text, re.IGNORECASE):
             said = _CLAUSE_BEHIND.split(match[1], maxsplit=1)[0]

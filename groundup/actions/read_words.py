@@ -179,7 +179,8 @@ def read_choices(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]
         for key, synonyms in (slot.options or {}).items()
         for wording in (key, *synonyms)
     ]
-    wordings.sort(key=lambda each: -len(each[0]))
+    # "not a member" before "member of the university"
+    wordings.sort(key=lambda each: (each[0][:1] not in (["no"], ["not"]), -len(each[0])))
     least = _ONE_MISTAKE if asked else _TWO_MISTAKES - 2
     starts: dict[str, list[int]] = {}  # neither stems nor mistakes change a word's first letter
     for place, (_, _, word) in enumerate(tokens):
@@ -447,7 +448,9 @@ def _name_end(text: str, start: int, end: int, *, is_whole: bool = False) -> tup
     last = start
     for match in re.finditer(_PART, text[start:end]):
         own = [word for word in words(match[0]) if word not in _ALSO_NAMES]
-        is_other = any(word in _NO_NAMES or word in STOP_WORDS["en"] for word in own)
+        is_other = match[0] == "im" or any(
+            word in _NO_NAMES or word in STOP_WORDS["en"] for word in own
+        )
         if is_other or _DENIED.search(match[0]):
             if is_whole:
                 return start, start

@@ -145,6 +145,9 @@ _COURTESY = re.compile(
     r"(?: (?:with|by) you)?"
     r"|if (?:you (?:would|could|can|please|don'?t mind)|i may|possible|not too much trouble)"
     r"|i(?:'d| would| should) be (?:\w+ )?(?:grateful|obliged|glad|thankful))\b"
+    # "cancel it, how often must I say it?"
+    r"|\bhow (?:often|many (?:more )?times) (?:must|do|did|should|have) i (?:have to |need to |got to )?"
+    r"(?:say|said|tell|told|repeat|ask)\w*\b[^?.!]*\?"
     # "... and heaven help you if it goes wrong again"
     r"|\b(?:god|heaven|lord) help (?:you|us|me)\b[^?]*\Z",
     re.IGNORECASE,
@@ -163,6 +166,9 @@ _HESITATES = re.compile(
     re.IGNORECASE,
 )
 MAX_AGREEING = 16
+# A name of several words alone in the last line of a mail; no "Saturday Evening".
+_NAME_PART = r"[A-ZÀ-ÖØ-Þ](?:[^\W\d_]|['’-])*\.?"
+_SIGNATURE = re.compile(rf"[.!,]?\s*\n\s*(?!.*day\b){_NAME_PART}(?: {_NAME_PART}){{1,3}}\s*\Z")
 # "please" to "Shall I?", and "freeze it, please" to "Shall I freeze it?".
 _PLEASE = re.compile(
     r"\W*(?:oh )?(?:please|pls|plz)(?: (?:do|thanks|thank you))?\W*", re.IGNORECASE
@@ -213,6 +219,16 @@ def reads_yes(message: str) -> bool:
         or bool(_PLEASE.fullmatch(message))
         or {"yes", "done"} <= _kinds(message, ("yes", "done", "filler"))
     )
+
+
+def unsigned_yes(message: str) -> str:
+    """Return a message without the name below it where what stands above is a yes.
+
+    >>> unsigned_yes("Yes, please go ahead.\\n\\nAda Reid"), unsigned_yes("For\\nAda Reid")
+    ('Yes, please go ahead', 'For\\nAda Reid')
+    """
+    above = _SIGNATURE.sub("", message)
+    return above if reads_yes(above) else message
 
 
 def begins_with_yes(message: str) -> bool:

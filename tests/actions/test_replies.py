@@ -57,6 +57,8 @@ def test_a_yes_beside_other_words_agrees_where_nothing_takes_it_back() -> None:
     assert [text for text in AGREED.split(";") if not agrees(text, "£50 a day?")] == []
     assert [text for text in NOT_AGREED.split(";") if agrees(text, "£50 a day?")] == []
     frozen = "Card 4417. Shall I freeze it?"
+    assert agrees("YES, freeze it, how often must I say it?", frozen)
+    assert not agrees("yes, freeze it, how often must I pay?", frozen)
     assert agrees("freeze it please", frozen) and not agrees("freeze my card 8052", frozen)
     assert not agrees("cancel it", "Table 5. Shall I cancel it?")
     messages = (Path(__file__).parent / "adversarial.txt").read_text(encoding="utf-8")

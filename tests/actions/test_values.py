@@ -318,6 +318,9 @@ def test_a_feeling_in_capitals_is_no_name(message: str, names: list[str]) -> Non
 def test_the_request_itself_is_no_text_behind_a_colon() -> None:
     slot = Slot("address", "text")
     assert not read_text("There is another matter: I need to change my address.", slot)
+    assert not read_text("What I am here for: I would like to ask for leave on    .", slot)
+    (found,) = read_text("can u change my address pls, its Flat 3, 4 Kiln Court", slot)
+    assert found.values == ("Flat 3, 4 Kiln Court",)
     (found,) = read_text("New address: 4 Kiln Court, Hethersby", slot)
     assert found.values == ("4 Kiln Court, Hethersby",)
 
@@ -376,8 +379,14 @@ def test_a_day_beyond_the_calendar_is_none(text: str) -> None:
 
 def test_what_is_not_so_is_no_name_and_what_is_not_is_no_option() -> None:
     assert read_names("my first name isn't quite the same in the two") == []
+    (found,) = read_names("hey my name is jodie pratt im an undergrad")
+    assert found.values == ("Jodie Pratt",)
     membership = Slot("who", "choice", ask="Who?", options={"member": (), "guest": ()})
     said = "I am not a member of the university, so I come as a guest"
+    assert read_values([membership], said, TUESDAY)["who"].value == "guest"
+    options = {"member": ("member of the university",), "guest": ("not a member",)}
+    membership = Slot("who", "choice", ask="Who?", options=options)
+    said = "I am not a member of the university."
     assert read_values([membership], said, TUESDAY)["who"].value == "guest"
 
 
