@@ -442,8 +442,8 @@ COLOUR = Change(
     ),
     use="""
 from groundup.html_nodes import node
-from groundup.http.page import custom_properties as of_the_page
 from groundup.lab.drawing.embeddings import SERIES
+from groundup.palette import custom_properties as of_the_page
 from groundup.report.chapter import html_page
 
 page = html_page("colours", node("p", "Noted."))

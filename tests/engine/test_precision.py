@@ -248,7 +248,7 @@ def test_without_numba_or_with_a_wrong_product_torch_decodes_and_the_reason_is_s
         def say(self, text: str) -> None:
             lines.append(text)
 
-    monkeypatch.setattr(step_check, "probe_error", lambda bits: float("nan"))
+    monkeypatch.setattr(step_check, "probe_error", lambda bits, cache: float("nan"))
     wrong, _ = open_in("int8", folder, CPU, progress=Heard())
     monkeypatch.setattr(probe, "has_compiler", lambda: False)
     without, _ = open_in("int8", folder, CPU, progress=Heard())

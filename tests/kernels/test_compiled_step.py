@@ -236,7 +236,7 @@ def test_a_step_that_fails_at_its_first_use_leaves_the_answer_to_torch(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     heard, greedy = Heard(), Sampling(temperature=0, max_tokens=4)
-    monkeypatch.setattr("groundup.kernels.step_check.probe_error", lambda kind: float("nan"))
+    monkeypatch.setattr("groundup.kernels.step_check.probe_error", lambda kind, cache: float("nan"))
     texts, compute = [], Compute(torch.device("cpu"))
     for model in (model_of(LLAMA, "float32") for _ in range(2)):
         if texts:

@@ -17,7 +17,7 @@ from groundup.files import atomic_folder, read_json, write_json
 from groundup.migrations import BUILD
 from groundup.progress import Silent, StageProgress
 from groundup.recipes.build_config import BuildConfig
-from groundup.recipes.builds.build import LOG_FILE, build, stage_seconds
+from groundup.recipes.builds.build import LOG_FILE, build
 from groundup.recipes.recipe import Recipe, load_recipe
 from groundup.recipes.stage import Stage, StageContext, StageResult
 from groundup.runs import BuildResults
@@ -369,9 +369,24 @@ def test_a_stage_that_was_killed_has_the_time_of_its_whole_run(tmp_path: Path) -
     assert found.stages["data"].elapsed_s == 2700.5
 
 
-def test_a_stage_after_slow_ones_has_half_its_share_at_least() -> None:
-    assert stage_seconds(0.25, 0.75, 150.0, 600.0) == 150.0, "on its way"
-    assert stage_seconds(0.25, 0.75, 400.0, 600.0) == 75.0
+@pytest.mark.parametrize(("elapsed_s", "given_s"), [(150.0, 225.0), (550.0, 150.0)])
+def test_a_stage_after_slow_ones_has_half_its_share_at_least(
+    tmp_path: Path, elapsed_s: float, given_s: float
+) -> None:
+    given: list[float] = []
+
+    def timed(context: StageContext) -> StageResult:
+        given.append(context.seconds)
+        with atomic_folder(context.folder) as folder:
+            (folder / "out.txt").write_text("x")
+        return StageResult("", {"elapsed_s": elapsed_s})
+
+    stages = [
+        Stage(name, 1, timed, share, sized_by_budget=True)
+        for name, share in (("data", 0.25), ("tokenizer", 0.5), ("export", 0.5))
+    ]
+    build(recipe("budget=600s"), tmp_path / "b", stages, compute=CPU, progress=Silent())
+    assert given[1] == pytest.approx(given_s, abs=1)
 
 
 def page_stage(context: StageContext) -> StageResult:
