@@ -102,8 +102,14 @@ def _asks_for(said: str, slot: Slot) -> bool:
 
 
 def _cue(slot: Slot) -> str:
-    """Return a pattern for the words behind which the value of a slot stands."""
-    cues = "|".join(map(re.escape, sorted(slot.behind, key=len, reverse=True)))
+    """Return a pattern for the words behind which the value of a slot stands; of "note that" also
+    "note for our table on Friday that".
+    """
+    longest_first = sorted(slot.behind, key=len, reverse=True)
+    cues = "|".join(
+        re.sub(r"\\ that\Z", r"(?:\\s+\\w+){0,6}?\\s+that", re.escape(each))
+        for each in longest_first
+    )
     return rf"\b(?:{cues})\s+(?={_THING})"
 
 
@@ -111,7 +117,7 @@ def _behind_cues(text: str, slot: Slot) -> Iterator[tuple[int, int]]:
     for match in _QUOTED.finditer(text):
         yield match.span(match.lastindex or 1)
     name = re.escape(slot.name.replace("_", " "))
-    said = r"(?:\s*(?:is|to|are|as|:|will be)|(?:\s+[^\W\d_]+){1,4}? (?:is|will be))"
+    said = r"(?:\s*(?:is|to|are|as|:|will be)|(?:\s+(?!that\b)[^\W\d_]+){1,4}? (?:is|will be))"
     other = r"(?!(?:an?|the|on|my|our|your|his|her|their|this|that)\b)"
     cue = rf"\b{name}{said}\s+{other}([^.!?\n]+)"
     alone = rf"(?:\A|[.!?;\n]\s*)(?:the|my|our) {name} (?:is|are|will be|:)\s+([^.!?\n]+)"

@@ -315,6 +315,19 @@ def test_a_feeling_in_capitals_is_no_name(message: str, names: list[str]) -> Non
     assert [each.values[0] for each in read_names(message)] == names
 
 
+@pytest.mark.parametrize(
+    ("said", "note"),
+    [
+        ("also note for the new table that one of us is coeliac", "one of us is coeliac"),
+        ("please note that my son is allergic to nuts", "my son is allergic to nuts"),
+    ],
+)
+def test_a_note_is_what_stands_behind_that(said: str, note: str) -> None:
+    slot = Slot("note", "text", ask="What shall the kitchen know?", behind=("note that",))
+    (found,) = read_text(said, slot)
+    assert found.values == (note,)
+
+
 def test_the_request_itself_is_no_text_behind_a_colon() -> None:
     slot = Slot("address", "text")
     assert not read_text("There is another matter: I need to change my address.", slot)
