@@ -56,9 +56,10 @@ CHANGED = """(models, given) => Object.fromEntries(Object.entries(models).map(([
 
 
 @needs_node
-def test_a_changed_model_computes_what_pytorch_does(tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("drawn", [5, pytest.param(39, marks=pytest.mark.slow)])
+def test_a_changed_model_computes_what_pytorch_does(tokenizer: Tokenizer, drawn: int) -> None:
     models = {name: open_shape(tokenizer, **shape) for name, shape in SHAPES.items()}
-    texts = [text_of(tokenizer, TEXT, OTHER), *drawn_texts(tokenizer, 5)]
+    texts = [text_of(tokenizer, TEXT, OTHER), *drawn_texts(tokenizer, drawn)]
     given: dict[str, Any] = {"word": WORD, "layer": LAYER, "weight": WEIGHT, "strength": STRENGTH}
     for name, each in run_in_node(CHANGED, models, texts=texts, **given).items():
         model = models[name].model
