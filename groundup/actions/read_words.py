@@ -180,7 +180,9 @@ def read_choices(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]
         for wording in (key, *synonyms)
     ]
     # "not a member" before "member of the university"
-    wordings.sort(key=lambda each: (each[0][:1] not in (["no"], ["not"]), -len(each[0])))
+    wordings.sort(
+        key=lambda each: (each[0][1:] == [] or each[0][0] not in ("no", "not"), -len(each[0]))
+    )
     least = _ONE_MISTAKE if asked else _TWO_MISTAKES - 2
     starts: dict[str, list[int]] = {}  # neither stems nor mistakes change a word's first letter
     for place, (_, _, word) in enumerate(tokens):
