@@ -11,24 +11,21 @@ wording alters a rule. An effect follows only on a plain yes to a confirmation t
 values that are written: where a value or a lookup has changed since, it is shown again.
 """
 
-from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from groundup.actions.definition import Action, ActionSet, Slot
+from groundup.actions.beginnings import Beginnings
+from groundup.actions.definition import Action, Slot
 from groundup.actions.endings import (
     Step,
-    ask_which,
     fingerprint_of,
-    understood,
     undo_of,
     undo_refusal,
     with_offer,
 )
 from groundup.actions.intent import NEAR
-from groundup.actions.likely import LIKELY, as_guess, is_whole, likely_actions, with_code
-from groundup.actions.message_form import asking_part, asks_something, message_form
+from groundup.actions.message_form import asks_something, message_form
 from groundup.actions.message_values import MessageValues, said_anew
-from groundup.actions.own_words import mail_of, own_words
+from groundup.actions.own_words import own_words
 from groundup.actions.pending import is_two_sided, pending, waiting_action
 from groundup.actions.progress import (
     advance,
@@ -49,7 +46,6 @@ from groundup.actions.replies import (
     refuses,
 )
 from groundup.actions.rows import names_none
-from groundup.actions.slot_filling import SlotFilling
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
@@ -60,27 +56,20 @@ from groundup.actions.state import (
 from groundup.actions.templates import fill
 from groundup.actions.wishes import (
     MAX_WISHES,
-    UNASKED,
     adds_to,
     by_codes,
     corrects,
-    known_from,
     listed_wishes,
     parts_behind,
-    reference_of,
     wish_meant,
     wishes_of,
 )
 
 # So many words of a yes ask for nothing else.
 SHORT = 8
-# Of the message that asked for an action.
-MAX_KEPT_CHARACTERS = 1000
-# Keys of sentences.
-WHICH, OFFERED = "which", "offered"
 
 
-class Dialogue(SlotFilling):
+class Dialogue(Beginnings):
     """One message of a conversation, and what it leads to."""
 
     def step(self) -> Step:
@@ -156,15 +145,6 @@ class Dialogue(SlotFilling):
             return [Wish(action.name, behind)]
         return []
 
-    def begin_wish(self, wish: Wish, others: Sequence[Wish]) -> Step:
-        """Begin a wish of an earlier message."""
-        return self._start(wish, others, MessageValues())
-
-    def begin_with(self, action: Action, values: Mapping[str, HeldValue]) -> Step:
-        """Take the values of an action as they are."""
-        self.state = ActionState(action=action.name)
-        return self._go_on(action, values, MessageValues())
-
     def _asks_undo(self) -> bool:
         """Whether a message says that what was just done is to be undone, perhaps with a reason."""
         if reads_undo(self.own):
@@ -177,53 +157,6 @@ class Dialogue(SlotFilling):
     def _undoes_before(self) -> bool:
         """Whether a message can't mean the wish that was just taken up, only what was done before."""
         return self.state.taken_up and not reads_cancel(self.message)
-
-    def _begin(self) -> Step:
-        if self.heard.is_unsure:
-            name = self.chooser.choose(self.own, is_unsure=True)
-            return Step(self.state) if name is None else self._which(OFFERED, name)
-        found = wishes_of(self.message, self.chooser, self._says_all)
-        wishes = [one for each in found for one in listed_wishes(self.actions, each)][:MAX_WISHES]
-        if len(found) < 2 and (either := self.chooser.either(self.own)) is not None:
-            return self._which(WHICH, *either)
-        if not wishes:
-            return Step(self.state)
-        if len(wishes) == 1:
-            named = self.chooser, self.actions, self.own, wishes[0].action
-            wishes = [replace(wishes[0], action=with_code(*named, self._values_of))]
-        made = _in_order(self.actions, self._start(wishes[0], wishes[1:]), wishes)
-        is_told = len(wishes) == 1 and self.chooser.form(self.own) in UNASKED
-        return as_guess(made) or made if is_told and not made.state.values else made
-
-    def _begin_likely(self) -> Step:
-        """Begin what a message asks for where no action is sure, as a guess where it is not likely by
-        itself; of two that are about as likely ask which one. What only a mail asks for is offered.
-        """
-        found = likely_actions(self.chooser, self.actions, self.own, self._values_of)
-        if not found and (mail := mail_of(self.message)):
-            name = self.chooser.choose(mail)
-            return Step(self.state) if name is None else self._which(OFFERED, name)
-        if len(found) != 1:
-            names = [each.action for each in found]
-            return self._which(WHICH, *names) if names else Step(self.state)
-        name = found[0].action
-        made = self._start(Wish(name, self.message), ())
-        if found[0].odds >= LIKELY:
-            return made
-        return as_guess(made) or self._which(OFFERED, name)
-
-    def _values_of(self, name: str) -> Collection[str]:
-        action = self.actions.action(name)
-        read = None if action is None else self._read(action, self.message)
-        return () if read is None else {*read.values, *read.unclear}
-
-    def _says_all(self, name: str, text: str) -> bool:
-        """Whether a text has all values of an action, and that is much."""
-        action = self.actions.action(name)
-        return action is not None and is_whole(action, self._read(action, text).values)
-
-    def _which(self, question: str, *names: str) -> Step:
-        return ask_which(self.actions, self.state, question, self.message, names)
 
     def _which_answer(self) -> Step:
         wishes = self.state.wishes
@@ -254,45 +187,6 @@ class Dialogue(SlotFilling):
         chosen = self.actions.action(wishes[place].action)
         assert chosen is not None
         return self._start(wishes[place], (), self._read(chosen, self.message))
-
-    def _start(self, wish: Wish, others: Sequence[Wish], more: MessageValues | None = None) -> Step:
-        action = self.actions.action(wish.action)
-        assert action is not None
-        read = self._read_wish(action, wish.message)
-        values = {**read.values, **self._known_codes(action, read, wish.message)}
-        if more is not None:  # the wish stands in an earlier message
-            values = {name: replace(each, start=0, end=0) for name, each in values.items()}
-            values |= more.values
-            read = more
-        last, is_later = self.state.last, more is None
-        values = {**known_from(self.actions, last, action, wish, is_later=is_later), **values}
-        values = {**reference_of(last, action, values), **values}
-        self.state = ActionState(
-            action=action.name,
-            message=wish.message[:MAX_KEPT_CHARACTERS],
-            last=self.state.last,
-            wishes=tuple(others),
-            unsettled=self.state.unsettled,
-        )
-        made = self._go_on(action, values, read)
-        turn = made.turn
-        if turn is None or turn.kind != "ask" or turn.text != made.state.question:
-            return made
-        text = f"{understood(action, made.state.values)} {turn.text}".lstrip()
-        return replace(made, turn=replace(turn, text=text))
-
-    def _read_wish(self, action: Action, message: str) -> MessageValues:
-        """Return the values of a message; of several the one that stands where it asks."""
-        read = self._read(action, message)
-        codes = {slot.name for slot in action.askable if slot.type == "code"}
-        open_ones = {*read.unclear, *(codes - read.values.keys())}
-        part = asking_part(message) if open_ones else ""
-        if not part:
-            return read
-        own = self._read(action, part, max(0, message.find(part))).values
-        own = {name: each for name, each in own.items() if name in open_ones}
-        unclear = {name: each for name, each in read.unclear.items() if name not in own}
-        return MessageValues({**read.values, **own}, unclear, read.either)
 
     def _answer(self) -> Step:
         action = self.actions.action(self.state.action)
@@ -484,14 +378,3 @@ class Dialogue(SlotFilling):
         if made.turn is None and made.performance is None:
             return Step(before)
         return made
-
-
-def _in_order(actions: ActionSet, made: Step, wishes: Sequence[Wish]) -> Step:
-    """Return the first step of several wishes with the titles of those that come after it."""
-    turn, names = made.turn, [each.action for each in wishes]
-    found = [actions.action(name) for name in dict.fromkeys(names)]
-    titles = [each.title for each in found if each is not None]
-    if turn is None or turn.kind not in ("ask", "confirm") or len(titles) < 2:
-        return made
-    said = turn.action.say("first_of_several", titles="; ".join(titles[1:]))
-    return replace(made, turn=replace(turn, text=f"{said} {turn.text}"))

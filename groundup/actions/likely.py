@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 from groundup.actions.definition import Action, ActionSet, Slot
 from groundup.actions.endings import Step
-from groundup.actions.intent import EITHER, MANY_VALUES, QUESTIONS, ActionChooser
+from groundup.actions.intent import EITHER, ActionChooser
+from groundup.actions.intent_scores import MANY_VALUES, QUESTIONS
 
 # The least logarithm of the odds, with the evidence of values, to begin an action; without it, to
 # begin one that is no guess.
