@@ -53,7 +53,7 @@ def run_in_node(program: str, models: dict[str, OpenModel], **given: Any) -> Any
     """
     held = {
         name: {"config": each.config, "tokenizer": each.tokenizer, "tensors": each.tensors}
-        | {"weights": each.weights}
+        | {"weights": each.weights, "rounded": each.rounded}
         for name, each in ((name, page_contents(opened)) for name, opened in models.items())
     }
     files = [read_asset(PACKAGE, file) for file in PROGRAM if file != "contained.js"]
@@ -75,9 +75,7 @@ def run_in_node(program: str, models: dict[str, OpenModel], **given: Any) -> Any
 START = """
 const { models, given } = JSON.parse(require("fs").readFileSync(0, "utf8"));
 for (const [name, held] of Object.entries(models)) {
-  const bytes = new Uint8Array(Buffer.from(held.weights, "base64")).buffer;
-  const weights = Object.fromEntries(Object.entries(held.tensors).map(
-    ([tensor, [start, length]]) => [tensor, new Float32Array(bytes, 4 * start, length)]));
+  const weights = unpacked(held, new Uint8Array(Buffer.from(held.weights, "base64")));
   const tokenizer = new ByteLevelTokenizer(held.tokenizer);
   models[name] = { model: new LiveModel(held.config, weights), tokenizer };
 }

@@ -24,7 +24,7 @@ from groundup.tokenizer.bytelevel import SPLITS, ByteLevel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.kinds import character_tokenizer
 from groundup.weights.model_io import OpenModel, save_model
-from tests.live_shapes import SHAPES, open_shape
+from tests.live_shapes import SHAPES, needs_node, open_shape, run_in_node
 
 TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer."
 COUNT = 5  # tokens of each answer
@@ -58,6 +58,25 @@ def test_the_page_is_within_its_size_and_holds_no_markup_and_no_address(
     assert "://" not in written
     assert re.search("passages: 1 of 8 repeated", written)
     assert "was not measured" in render_live(contents, "tiny", "", None)
+
+
+@needs_node
+def test_weights_that_are_int8_are_kept_in_it_to_the_last_bit(tokenizer: Tokenizer) -> None:
+    opened = open_shape(tokenizer)
+    weights = opened.model.state_dict()
+    for weight in weights.values():
+        if weight.dim() == 2:
+            groups = weight.view(-1, 32)
+            groups[0] = 0
+            scales = (groups.abs().amax(dim=1, keepdim=True) / 127).half().float()
+            groups.copy_(scales * (groups / scales).nan_to_num_().round_())
+    contents = page_contents(opened)
+    matrices = {name.removeprefix("transformer.") for name in weights if weights[name].dim() == 2}
+    assert matrices <= set(contents.rounded)
+    assert len(contents.weights) < 1.8 * contents.parameters
+    read = run_in_node("({ int8 }) => int8.model.weights", {"int8": opened})
+    for name, weight in weights.items():
+        assert read[name.removeprefix("transformer.")] == weight.flatten().tolist(), name
 
 
 @pytest.mark.parametrize(

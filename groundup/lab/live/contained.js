@@ -1,10 +1,10 @@
 // A page that contains its model: the weights out of the page, and the start.
 "use strict";
 
-/** The weights from the base64 of the page. Throws an Error whose message is for the reader. @param {{tensors: Object<string, [number, number]>, checksum: number}} contents @returns {Weights} */
+/** The weights from the base64 of the page. Throws an Error whose message is for the reader. @param {Packed & {checksum: number}} contents @returns {Weights} */
 function readWeights(contents) {
   const text = byId("weights").textContent, letters = 4 * 1024 * 1024, damaged = "This file is damaged: the weights in it are not those that were written. Make it again with groundup lab --live.";
-  const bytes = new Uint8Array(4 * Object.values(contents.tensors).reduce((sum, [, length]) => sum + length, 0));
+  const bytes = new Uint8Array(packedBytes(contents));
   let place = 0;
   try {
     for (let start = 0; start < text.length; start += letters) {
@@ -15,8 +15,7 @@ function readWeights(contents) {
     throw new Error(damaged);
   }
   if (place !== bytes.length || crc32(bytes) !== contents.checksum) throw new Error(damaged);
-  const numbers = new Float32Array(bytes.buffer);
-  return Object.fromEntries(Object.entries(contents.tensors).map(([name, [start, length]]) => [name, numbers.subarray(start, start + length)]));
+  return unpacked(contents, bytes);
 }
 
 /** @param {Uint8Array} bytes */

@@ -1,5 +1,6 @@
 """What the page with a model inside holds: the config with what Python computes from it, the
-tokenizer as tables, and the weights as float32 in base64 (5.33 bytes a parameter).
+tokenizer as tables, and the weights in base64: as float32 (5.33 bytes a parameter), or as int8 with
+a scale for each 32 numbers where that loses nothing, as of a GGUF in q8_0 (1.5 bytes).
 
 A model that the page's program does not compute is refused here, with the reason: another kind than
 a language model, experts, an activation or a tokenizer without a twin in `model.js` or
@@ -10,6 +11,7 @@ import base64
 import zlib
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,14 +23,21 @@ from groundup.lab.stream import require_language_model
 from groundup.model.heads import LanguageModel
 from groundup.weights.model_format import OpenModel
 
+# Numbers that share a scale, as in GGUF's q8_0.
+GROUP = 32
+
 
 class PageContents(NamedTuple):
     config: dict[str, Any]
     tokenizer: dict[str, Any]
     weights: str
-    """Little-endian float32, one tensor after another, in base64."""
-    tensors: dict[str, tuple[int, int]]
-    """Of each tensor: where it begins and its length, in numbers."""
+    """One tensor after another in base64: little-endian float32, or for each GROUP numbers a
+    float32 scale and the int8.
+    """
+    tensors: dict[str, int]
+    """How many numbers each has."""
+    rounded: list[str]
+    """The tensors in int8."""
     checksum: int
     """CRC-32 of the bytes of the weights."""
     training: TrainingChoices
@@ -36,7 +45,7 @@ class PageContents(NamedTuple):
 
     @property
     def parameters(self) -> int:
-        return sum(length for _, length in self.tensors.values())
+        return sum(self.tensors.values())
 
 
 def page_contents(opened: OpenModel) -> PageContents:
@@ -44,18 +53,22 @@ def page_contents(opened: OpenModel) -> PageContents:
     model, tokenizer = require_language_model(opened.model), opened.require_tokenizer()
     _require_supported(opened)
     table = tokenizer_table(tokenizer)
-    tensors, weights = _weights(model)
-    if not all(bool(tensor.isfinite().all()) for tensor in weights):
+    weights = _weights(model)
+    if not all(bool(weight.isfinite().all()) for weight in weights.values()):
         raise ModelError(
             f"{opened.path} has weights that are not finite numbers.",
             fix="Its training had diverged: use an earlier checkpoint.",
         )
-    content = b"".join(tensor.numpy().astype("<f4").tobytes() for tensor in weights)
+    grouped = {name: _as_int8(weight) for name, weight in weights.items()}
+    content = b"".join(
+        grouped[name] or weight.numpy().astype("<f4").tobytes() for name, weight in weights.items()
+    )
     return PageContents(
         live_config(model.config),
         table,
         base64.b64encode(content).decode(),
-        tensors,
+        {name: weight.numel() for name, weight in weights.items()},
+        [name for name, found in grouped.items() if found],
         zlib.crc32(content),
         training_choices(model, tokenizer),
     )
@@ -81,11 +94,24 @@ def _require_supported(opened: OpenModel) -> None:
         )
 
 
-def _weights(model: LanguageModel) -> tuple[dict[str, tuple[int, int]], list[Tensor]]:
-    """Where each tensor begins, and the tensors in that order, in float32."""
-    tensors, found, start = {}, [], 0
-    for name, weight in model.state_dict().items():
-        tensors[name.removeprefix(PREFIX)] = start, weight.numel()
-        start += weight.numel()
-        found.append(weight.detach().to("cpu", torch.float32).contiguous())
-    return tensors, found
+def _weights(model: LanguageModel) -> dict[str, Tensor]:
+    """The tensors by the page's names, in float32."""
+    return {
+        name.removeprefix(PREFIX): weight.detach().to("cpu", torch.float32).contiguous()
+        for name, weight in model.state_dict().items()
+    }
+
+
+def _as_int8(weight: Tensor) -> bytes:
+    """For each GROUP numbers a scale and int8; empty where that would change a number."""
+    if weight.numel() % GROUP:
+        return b""
+    groups = weight.reshape(-1, GROUP)
+    scales = groups.abs().amax(dim=1, keepdim=True) / 127
+    numbers = (groups / scales).nan_to_num_().round_()  # 0 / 0 in a group of zeros
+    if not torch.equal(scales * numbers, groups):
+        return b""
+    blocks = np.empty((len(groups), 4 + GROUP), np.uint8)
+    blocks[:, :4] = scales.numpy().astype("<f4").view(np.uint8)
+    blocks[:, 4:] = numbers.to(torch.int8).numpy().view(np.uint8)
+    return blocks.tobytes()

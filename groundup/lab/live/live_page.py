@@ -91,6 +91,7 @@ def render_live(
         "config": contents.config,
         "tokenizer": contents.tokenizer,
         "tensors": contents.tensors,
+        "rounded": contents.rounded,
         "checksum": contents.checksum,
         "training": contents.training,
     }

@@ -1,8 +1,35 @@
-// A trained model as one safetensors file: its weights, and config and tokenizer in the metadata.
-// groundup/weights/one_file.py reads it.
+// The weights in the page's bytes; a trained model as one safetensors file, with config and tokenizer
+// in the metadata, which groundup/weights/one_file.py reads.
 "use strict";
 
 /** @typedef {{config: LiveConfig, shapes: Shapes, files: Object<string, any>}} Trainable   `files`: those of a model's folder by name, tokenizer.json without its vocabulary */
+
+/** @typedef {{tensors: Object<string, number>, rounded: string[]}} Packed   numbers of each tensor, in their order, and those that are int8 with a scale for each 32 */
+const SCALE_BYTES = 4, GROUP_BYTES = 36;
+
+/** @param {Packed} packed */
+function packedBytes({ tensors, rounded }) {
+  return Object.entries(tensors).reduce((sum, [name, length]) => sum + (rounded.includes(name) ? (length / 32) * GROUP_BYTES : 4 * length), 0);
+}
+
+/** groundup/lab/live/contents.py writes them. @param {Packed} packed @param {Uint8Array} bytes @returns {Weights} */
+function unpacked({ tensors, rounded }, bytes) {
+  const view = new DataView(bytes.buffer), weights = {};
+  let place = 0;
+  for (const [name, length] of Object.entries(tensors)) {
+    if (!rounded.includes(name)) {
+      weights[name] = new Float32Array(bytes.buffer, place, length);
+      place += 4 * length;
+      continue;
+    }
+    const numbers = (weights[name] = new Float32Array(length));
+    for (let index = 0; index < length; place += GROUP_BYTES) {
+      const scale = view.getFloat32(place, true);
+      for (let byte = SCALE_BYTES; byte < GROUP_BYTES; byte++) numbers[index++] = scale * view.getInt8(place + byte);
+    }
+  }
+  return weights;
+}
 
 /**
  * Eight bytes with the length of the header, the header as JSON, and the tensors' bytes (little-endian).
