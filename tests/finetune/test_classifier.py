@@ -502,6 +502,7 @@ def test_a_signal_behind_the_first_window_is_learned_and_read_the_same_from_disk
     assert [next(iter(each)) for each in found] == results[8].predictions[OURS]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", ["head", "lora", "all"])
 def test_more_or_less_than_the_last_block_learns(
     train: str,

@@ -142,6 +142,7 @@ def test_from_a_csv_to_a_classifier_that_reads_a_file(
     ).exists()
 
 
+@pytest.mark.slow
 def test_a_rare_class_is_named_and_left_out_when_asked_to(
     base: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -134,6 +134,7 @@ def test_a_finished_run_is_only_read_and_another_one_refused(
         fit_chat(open_base(), instructions[:30], run, CONFIG, compute=compute)
 
 
+@pytest.mark.slow
 def test_recomputed_activations_change_memory_and_no_loss(
     tmp_path: Path,
     finished: Path,

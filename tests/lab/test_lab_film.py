@@ -270,6 +270,7 @@ def test_the_page_of_a_run_has_both_films_and_their_stills(page: str) -> None:
     assert page.count('<details class="film" open') == 2 and "prefers-reduced-motion" in page
 
 
+@pytest.mark.slow
 def test_the_verb_writes_a_gif_and_a_still(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -290,6 +290,7 @@ class StopsAtTest(Silent):
         return super().track(what, total, unit)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_as_one_that_was_not(folder: Path, tmp_path: Path) -> None:
     expected = go_on(folder, tmp_path / "whole", steps=4)
     with pytest.raises(KeyboardInterrupt):

@@ -152,6 +152,7 @@ def stage(
     run(StageContext(*place, sizes={}, record=lambda: None))
 
 
+@pytest.mark.slow
 def test_models_made_from_a_base_name_its_licence(
     published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,6 +64,7 @@ def trained(build: Path, name: str, seconds: float, *sets: str) -> StageResult:
     return pretrain.run(StageContext(*place, sizes={}, record=lambda: None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("measured", "seconds", "sets", "steps"),
     [

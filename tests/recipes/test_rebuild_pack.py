@@ -26,6 +26,7 @@ def made_stages(recipe: object) -> list[Stage]:
     return [each for each in stages_of(recipe) if each.name in MADE]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_packs_build_that_is_made_again_has_the_same_bytes(
     root: Path,  # noqa: F811
     tmp_path: Path,

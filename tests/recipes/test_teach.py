@@ -118,6 +118,7 @@ def test_general_text_has_its_share_and_no_held_out_text_is_read(
     assert str(root / "general") in card and "mit" in card
 
 
+@pytest.mark.slow
 def test_the_chat_model_is_made_from_the_taught_one(
     root: Path, taught: StageResult, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def test_the_next_command_has_the_mixture_only_where_it_is_clearly_better(
     assert f'mixture = "{expected}"' in found.recipe
 
 
+@pytest.mark.slow
 def test_stopped_by_ctrl_c_it_goes_on_and_finds_the_same(
     searched: Searched, tmp_path: Path
 ) -> None:

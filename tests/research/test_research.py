@@ -81,6 +81,7 @@ def groundup_compute():  # type: ignore[no-untyped-def]
     return select_compute("cpu", fixed_choices=True)
 
 
+@pytest.mark.slow
 def test_stopped_by_ctrl_c_and_killed_it_keeps_what_was_measured_and_finds_the_same(
     done: Done, tmp_path: Path
 ) -> None:

@@ -136,6 +136,7 @@ def test_kills_while_documents_are_read_lose_no_document(
     assert require_whole(folder) == 62
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", KILLS)
 def test_kills_while_terms_are_made_again_leave_the_old_ones(
     many: Path, tmp_path: Path, kills: int
@@ -151,6 +152,7 @@ def test_kills_while_terms_are_made_again_leave_the_old_ones(
     assert require_whole(folder) == 62
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", KILLS)
 def test_kills_while_vectors_are_made_leave_only_right_rows(
     many: Path, tmp_path: Path, kills: int, monkeypatch: pytest.MonkeyPatch

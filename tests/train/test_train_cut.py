@@ -257,6 +257,7 @@ def test_a_stopped_run_resumes_bit_for_bit(folder: Path, tmp_path: Path) -> None
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
 def test_killed_while_cutting_and_in_a_checkpoint_equals_never_stopped(
     folder: Path, tmp_path: Path
 ) -> None:

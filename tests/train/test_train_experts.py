@@ -89,6 +89,7 @@ def tokens_of_experts(model: LanguageModel) -> Tensor:
     return torch.stack(counts) / (8 * 4 * T * 2 / 4)
 
 
+@pytest.mark.slow
 def test_it_learns_and_goes_on_where_it_was_stopped_bit_for_bit(tmp_path: Path) -> None:
     whole, loss = trained(tmp_path / "whole")
     assert loss < 1.5 < torch.tensor(float(V)).log()

@@ -89,6 +89,7 @@ def losses(run: RunFolder) -> list[tuple[int, int, float]]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole_splits")
 def test_a_packed_run_learns_resumes_bit_for_bit_and_is_measured_on_packed_documents(
     made: Made, tmp_path: Path

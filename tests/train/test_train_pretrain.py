@@ -141,6 +141,7 @@ class StopsAtTest(Silent):
         return super().track(what, total, unit)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_while_test_is_measured_ends_as_if_it_were_not(
     made: tuple[ShardSet, Tokenizer], tmp_path: Path
 ) -> None:

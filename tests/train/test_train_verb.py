@@ -246,6 +246,7 @@ def test_a_time_becomes_a_plan_once_and_is_held_against_what_came(
     assert read_json(out / "plan.json")["fit"]["steps"] == 3
 
 
+@pytest.mark.slow
 def test_a_time_is_kept_over_a_stop_and_the_run_done_again_takes_the_same_turns(
     texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -235,6 +235,7 @@ class Bars(Silent):
         yield advance
 
 
+@pytest.mark.slow
 def test_a_model_in_pieces_is_fetched_joined_and_goes_on_where_it_stopped(
     tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
