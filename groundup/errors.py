@@ -7,6 +7,8 @@ exception is a bug, keeps its traceback and exits with 1.
 
 import dataclasses
 import difflib
+import platform
+import re
 import shlex
 import sys
 import tomllib
@@ -142,6 +144,23 @@ def require_extra(extra: str, *packages: str) -> None:
             __import__(package)
         except ImportError as error:
             raise MissingExtra(package, extra) from error
+
+
+def newer_library_wanted(error: ImportError | OSError) -> tuple[str, str] | None:
+    """Return message and fix where a package was built for a newer C library than this system has;
+    None: the import failed for another reason, or it was none.
+    """
+    found = re.search(r"version .GLIBC_([\d.]+)' not found \(required by (\S+)\)", str(error))
+    if found is None:
+        return None
+    version, file = found.groups()
+    package = re.split(r"/(?:site|dist)-packages/", file)[-1].split("/")[0]
+    return (
+        f"{package} needs the GNU C library {version} or newer; "
+        f"this system has {platform.libc_ver()[1] or 'another one'}.",
+        f"Use a newer system, or another build of {package}: pip install --force-reinstall "
+        f"{package} takes that of PyPI, where pip's settings name no other place.",
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -25,7 +25,7 @@ from groundup.cli.usage import (
     unknown_verb,
     usage_message,
 )
-from groundup.errors import GroundupError
+from groundup.errors import GroundupError, newer_library_wanted
 from groundup.garbage_collection import without_collection
 from groundup.offline import go_offline, is_offline
 from groundup.threads import prepare
@@ -195,6 +195,11 @@ def run(args: list[str]) -> int:
     except PermissionError as error:
         fix = "Change its permissions, or name another file."
         return _complain(f"{error.filename} can't be opened: {error.strerror}", fix)
+    except (ImportError, OSError) as error:
+        complaint = newer_library_wanted(error)
+        if complaint is None:
+            raise
+        return _complain(*complaint)
     except typer.Exit as stop:
         return stop.exit_code
     except USAGE_ERROR as error:

@@ -1,7 +1,8 @@
 """A folder with a LoRA adapter in PEFT's format: read, written, and opened as a model by the name
 of its base.
 
-    adapter_config.json            rank, alpha, targets, and the base (a name or a folder)
+    adapter_config.json            rank, alpha, targets, and the base (a name, or a folder: of the
+                                   same build, from here)
     adapter_model.safetensors      lora_A [R, in] and lora_B [out, R] of each matrix, by
                                    transformers' names
     base.json                      hashes of rows of the base's weights: an adapter for another base
@@ -33,6 +34,7 @@ from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.model.lora import LoRAWeights, attach_lora, merge_lora
 from groundup.model.quantised import Int4Linear, Int8Linear
+from groundup.runs import BUILD_FILE
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer, read_template
 from groundup.weights.assemble import empty_model, parameter_shapes, require_finite
 from groundup.weights.catalog import CATALOG
@@ -179,9 +181,11 @@ def base_path(folder: Path, depth: int = 0) -> Path:
     adapters that it is the base of.
     """
     name = base_name(folder)
-    path = Path(name)
+    path, beside = Path(name), folder / name
     if name in CATALOG and not os.path.exists(name):
         path = cache_path("models") / name
+    elif os.path.exists(beside):
+        path = beside.resolve()
     if not os.path.exists(path):
         raise ModelError(
             f"The base of the adapter {folder} is not there: {name[:200]}.", fix=_BASE_FIX
@@ -197,6 +201,16 @@ def base_path(folder: Path, depth: int = 0) -> Path:
 
 
 # --- writing
+
+
+def place_of(base: str, folder: Path) -> str:
+    """Return the path of a base in the build that an adapter's folder lies in from that folder, so
+    that the build can be moved; any other as it is.
+    """
+    for build in folder.resolve().parents[:2]:
+        if (build / BUILD_FILE).is_file() and Path(base).is_relative_to(build):
+            return Path(os.path.relpath(base, folder.resolve())).as_posix()
+    return base
 
 
 def module_bindings(config: ModelConfig) -> dict[str, Binding]:
@@ -258,11 +272,12 @@ def write_adapter(
     ) as temporary:
         save_tensors(tensors, temporary)
     transposed = any(bindings[name].transposed for name in updates)
+    base = place_of(adapter.base, folder)
     write_json(
         folder / ADAPTER_CONFIG,
-        _peft_config(adapter.base, updates, list(bindings), fan_in_fan_out=transposed),
+        _peft_config(base, updates, list(bindings), fan_in_fan_out=transposed),
     )
-    write_json(folder / BASE_FILE, {"base": adapter.base, "hashes": dict(adapter.hashes)})
+    write_json(folder / BASE_FILE, {"base": base, "hashes": dict(adapter.hashes)})
     if tokenizer is not None:
         tokenizer.save(folder)
 

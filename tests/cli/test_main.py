@@ -299,3 +299,21 @@ assert "torch" not in sys.modules, "pull"
         "HuggingFaceTB/SmolLM2-135M-Instruct" in told.stdout
         and "smollm2-135m-instruct" in told.stderr
     )
+
+
+LIBC = "/lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.98' not found (required by {})"
+
+
+@pytest.mark.parametrize("kind", [OSError, ImportError])
+def test_a_package_built_for_a_newer_system_is_one_sentence(
+    kind: type[Exception], verb: "type[Verb]", capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What torch said on Debian 12 of a build for a newer one; its first library is an OSError."""
+    said = LIBC.format("/opt/g/lib/python3.11/site-packages/torch/lib/libtorch_cpu.so")
+    verb.does = kind(said)
+    assert run(["doctor"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: torch needs the GNU C library 2.98 or newer; this")
+    verb.does = kind("libgomp.so.1: cannot open shared object file")
+    with pytest.raises(kind, match="libgomp"):
+        run(["doctor"])

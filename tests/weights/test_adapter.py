@@ -25,11 +25,14 @@ from groundup.model.lora import (
     shared_copy,
 )
 from groundup.model.quantised import quantise
+from groundup.runs import BUILD_FILE
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.adapter import (
     Adapter,
     AdapterConfig,
     base_hashes,
+    base_name,
+    base_path,
     require_base,
     write_adapter,
 )
@@ -250,6 +253,28 @@ def test_an_adapter_for_another_base_is_one_sentence(tokenizer: Tokenizer, tmp_p
     (tmp_path / "base").rename(tmp_path / "elsewhere")
     with pytest.raises(ModelError, match="is not there"):
         open_model(tmp_path / "adapter", CPU)
+
+
+def test_a_build_that_was_moved_finds_the_base_of_its_adapter(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build, moved = tmp_path / "build", tmp_path / "moved"
+    build.mkdir()
+    (build / BUILD_FILE).write_text("{}")
+    both = written(build, make_model(make_config("llama", tokenizer.vocab_size)), tokenizer)
+    assert base_name(build / "adapter") == "../base"
+    build.rename(moved)
+    monkeypatch.chdir(moved / "base")  # a relative path here is not the caller's
+    assert base_path(moved / "adapter") == moved / "base"
+    opened = open_model(moved / "adapter", CPU).model
+    assert torch.allclose(logits(opened), logits(both), atol=1e-4)
+    change_config(moved / "adapter", base_model_name_or_path=str(moved / "base"))  # as before
+    assert base_path(moved / "adapter") == moved / "base"
+
+
+def test_a_base_elsewhere_is_named_by_its_whole_path(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    written(tmp_path, make_model(make_config("llama", tokenizer.vocab_size)), tokenizer)
+    assert base_name(tmp_path / "adapter") == str(tmp_path / "base")
 
 
 def test_the_base_is_known_in_bf16_and_where_its_matrices_are_quantised(
