@@ -158,8 +158,7 @@ def newer_library_wanted(error: ImportError | OSError) -> tuple[str, str] | None
     return (
         f"{package} needs the GNU C library {version} or newer; "
         f"this system has {platform.libc_ver()[1] or 'another one'}.",
-        f"Use a newer system, or another build of {package}: pip install --force-reinstall "
-        f"{package} takes that of PyPI, where pip's settings name no other place.",
+        f"Use a newer system, or PyPI's {package}: pip install --force-reinstall {package}.",
     )
 
 

@@ -4,7 +4,8 @@
     FOLDER/assistant/INDEX/                     each index with its documents (retrieve.carried)
     FOLDER/assistant/ACTIONS/                   actions.toml and world.sql
     FOLDER/assistant/CHAT/                      the build's model, if it was asked for
-    FOLDER/cache/models/NAME/                   the encoders of these indexes, if they have vectors
+    FOLDER/cache/models/NAME/                   the encoders of these indexes, if they have vectors;
+                                                a tuned one without weights of its own
     FOLDER/encoders/NAME/                       one that was not pulled but is a folder
 
 Not carried: what was done with the actions here (world.sqlite), questions for calibration, stages
@@ -20,7 +21,7 @@ import tomli_w
 
 from groundup.cache import stored_bytes
 from groundup.errors import ConfigError
-from groundup.files import disk_errors, sha256_file, write_text
+from groundup.files import disk_errors, sha256_file, write_manifest, write_text
 from groundup.locks import hold
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.progress import Progress
@@ -36,11 +37,12 @@ from groundup.retrieve.vectors_info import encoder_alone, read_vectors_info
 from groundup.runs import RECIPE_FILE, BuildResults, read_build
 from groundup.serve.index_entries import example_questions
 from groundup.serve.indexes import SUFFIX
-from groundup.weights.catalog import CATALOG
+from groundup.weights.catalog import CATALOG, untuned
 from groundup.weights.find import find_model
 from groundup.weights.hf import HF
 from groundup.weights.model_format import ExportOptions, OpenModel
-from groundup.weights.pulled import pulled
+from groundup.weights.pulled import adapter_origin, pulled
+from groundup.weights.safetensors_header import WEIGHTS_FILE
 
 PLACE, CACHE, ENCODERS = "assistant", "cache", "encoders"
 # Of a run that made an encoder: what no one needs who opens it.
@@ -75,7 +77,8 @@ class AssistantParts:
         }
         if self.encoders:
             names = ", ".join(Path(each).name for each in self.encoders)
-            found[f"encoders ({names})"] = sum(map(stored_bytes, map(_place, self.encoders)))
+            own = (each for each in self.encoders if untuned(each) == each)
+            found[f"encoders ({names})"] = sum(map(stored_bytes, map(_place, own)))
         if self.model is not None:
             found["the model that can write"] = _model_bytes(self.model)
         return found
@@ -140,8 +143,9 @@ def _encoders_of(index: Path) -> list[str]:
 
 
 def _place(encoder: str) -> Path:
+    """Return the folder of an encoder, of a tuned one that of what it is tuned from."""
     if encoder in CATALOG:
-        found = pulled(encoder)
+        found = pulled(untuned(encoder))
         assert found is not None, encoder
         return found
     return find_model(encoder)
@@ -160,17 +164,29 @@ def carry(parts: AssistantParts, folder: Path, opened: OpenModel | None, progres
         _carry_build(parts, place, opened)
     for encoder in parts.encoders:
         progress.say(f"Copying {Path(encoder).name} ...")
-        target = folder / ENCODERS / Path(encoder).name
-        if encoder in CATALOG:
-            target = folder / CACHE / "models" / encoder
-            hold(_place(encoder))
-        with disk_errors(target):
-            shutil.copytree(_place(encoder), target, ignore=LEFT_OUT)
+        _copy_encoder(encoder, folder)
     for copy in copies:
         known = read_vectors_info(copy)
         if known is not None and known.model not in CATALOG:
             name_encoder(copy, f"{ENCODERS}/{Path(known.model).name}")
     return PLACE
+
+
+def _copy_encoder(encoder: str, folder: Path) -> None:
+    """A tuned one without weights: it is opened as what it is tuned from, with the adapter of the
+    package (`weights/tuned.py`).
+    """
+    target = folder / ENCODERS / Path(encoder).name
+    if encoder in CATALOG:
+        target = folder / CACHE / "models" / encoder
+        hold(_place(encoder))
+    left_out, is_tuned = LEFT_OUT, untuned(encoder) != encoder
+    if is_tuned:
+        left_out = shutil.ignore_patterns(WEIGHTS_FILE)
+    with disk_errors(target):
+        shutil.copytree(_place(encoder), target, ignore=left_out)
+    if is_tuned:
+        write_manifest(target, extra={"pulled": encoder, "from": adapter_origin(encoder)})
 
 
 def _carry_build(parts: AssistantParts, place: Path, opened: OpenModel | None) -> None:

@@ -18,6 +18,7 @@ from groundup.weights.modelfile import OLLAMA
 from groundup.weights.one_file import ONE_FILE_READER, ONE_FILE_SUFFIX
 from groundup.weights.packed import PACKED, PACKED_READER
 from groundup.weights.packed_files import packed_bits
+from groundup.weights.tuned import TUNED_READER, has_no_weights
 from groundup.weights.verify import is_adapter
 
 FORMATS: dict[str, ModelFormat] = {
@@ -41,6 +42,8 @@ def reader_of(path: Path) -> ModelReader:
         return ADAPTER_READER
     if path.is_dir() and packed_bits(path):
         return PACKED_READER
+    if path.is_dir() and has_no_weights(path):
+        return TUNED_READER
     suffix = ""
     if not path.is_dir():
         suffix = path.suffix

@@ -30,7 +30,6 @@ from groundup.files import (
     write_text,
 )
 from groundup.locks import hold, temporary_folder
-from groundup.model.lora import merge_lora
 from groundup.offline import is_offline, require_online
 from groundup.progress import Progress, Silent
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
@@ -45,10 +44,10 @@ from groundup.weights.catalog import (
 from groundup.weights.gguf import read_gguf
 from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.hf_families import ModelKind
-from groundup.weights.lora_file import attach_lora_file
 from groundup.weights.model_format import is_free, manifest_value
-from groundup.weights.pulled import ADAPTERS, adapter_origin, is_current
+from groundup.weights.pulled import adapter_origin, is_current
 from groundup.weights.pulled import pulled as pulled
+from groundup.weights.tuned import tune
 
 HUB_TIMEOUT_S = 5.0
 ENCODER_LIMITS = (
@@ -140,8 +139,7 @@ def _tuned(name: str, entry: CatalogEntry, progress: Progress) -> tuple[Model, T
     """The model that it is tuned from, with the adapter of the package in its weights."""
     base = pull(entry.tuned_from, None, progress)
     model = read_hf(base)[0]
-    attach_lora_file(model, model.transformer, ADAPTERS / f"{name}.safetensors")
-    merge_lora(model)
+    tune(model, name)
     return model, Tokenizer.load(base), adapter_origin(name)
 
 

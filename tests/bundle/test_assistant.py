@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from starlette.testclient import TestClient
@@ -15,22 +16,30 @@ from tiny_encoder import save_encoder
 
 import groundup
 from groundup.bundle.assistant import assistant_parts, carry
+from groundup.cache import stored_bytes
 from groundup.cli.main import run
 from groundup.cli.serve import ServerOptions, indexes_of, registry_of, server_of
 from groundup.cli.serve_options import assistants_of, indexes_of_builds
 from groundup.data.reading.source_files import Source
 from groundup.device import Compute
+from groundup.engine.engine import Engine
 from groundup.errors import ConfigError
+from groundup.files import write_manifest
 from groundup.http.limits import Limits
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
+from groundup.model.lora import add_lora
 from groundup.progress import Silent
 from groundup.retrieve.rankings import vectors_for
+from groundup.retrieve.reader import encoder_of
 from groundup.retrieve.update import update_index
 from groundup.retrieve.vectors import embed_with, make_vectors
 from groundup.runs import BuildResults, provenance
 from groundup.serve.app.application import app_of
 from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights import pulled
+from groundup.weights.catalog import DEFAULT_ENCODER, SENTENCE_ENCODER
+from groundup.weights.lora_file import encoder_hashes, write_lora_file
 from groundup.weights.model_io import open_model, save_model
 from groundup.weights.verify import verify_path
 
@@ -100,6 +109,49 @@ def test_the_assistant_answers_elsewhere_from_the_documents_beside_it(
 def add_vectors(index: Path, encoder: Path) -> None:
     embed = embed_with(str(encoder), CPU, Silent())
     make_vectors(index, embed, str(encoder), progress=Silent())
+
+
+def test_a_tuned_encoder_is_carried_without_the_weights_that_the_other_one_has(
+    build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is served as a model, too, over which the assistant stands."""
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("GROUNDUP_CACHE", str(cache))
+    monkeypatch.setattr(pulled, "ADAPTERS", tmp_path)
+    plain = save_encoder(cache / "models" / SENTENCE_ENCODER)
+    write_manifest(plain, extra={"pulled": SENTENCE_ENCODER})
+    encoder = encoder_of(Engine(open_model(plain, CPU), CPU))
+    base = encoder_hashes(encoder.transformer)
+    add_lora(encoder, rank=2, alpha=4.0, generator=torch.Generator().manual_seed(3))
+    for name, parameter in encoder.named_parameters():
+        if "lora_b" in name:
+            parameter.data.fill_(0.1)
+    write_lora_file(encoder, tmp_path / f"{DEFAULT_ENCODER}.safetensors", base, "random")
+    make_vectors(
+        build / "index",
+        embed_with(DEFAULT_ENCODER, CPU, Silent()),
+        DEFAULT_ENCODER,
+        progress=Silent(),
+    )
+    parts = assistant_parts(build)
+    assert parts is not None and set(parts.encoders) == {SENTENCE_ENCODER, DEFAULT_ENCODER}
+    sizes = next(size for what, size in parts.sizes().items() if "encoders" in what)
+    assert sizes < 1.1 * stored_bytes(plain)
+    place = carried_from(build, tmp_path)
+    shutil.rmtree(cache)
+    weights = [file.parent.name for file in place.parent.rglob("*/model.safetensors")]
+    assert weights == [SENTENCE_ENCODER]
+    monkeypatch.setenv("GROUNDUP_CACHE", str(place.parent / "cache"))
+    vectors = vectors_for("both", place / "index", "cpu", Silent())
+    assert vectors is not None
+    assert not np.allclose(vectors.embed([QUESTION]), vectors.embed_untuned([QUESTION]), atol=0.01)
+    given = [f"clinic={place}"]
+    assistants = assistants_of(given, indexes_of_builds(given))
+    registry = registry_of(given, None, Silent(), assistants=assistants)
+    served = next(each for each in registry.aliases() if each.name == "clinic:encoder")
+    again = Engine(open_model(registry.info(served).path, CPU), CPU).embed([QUESTION]).numpy()
+    assert np.array_equal(again, vectors.embed([QUESTION]))
+    assert [file.parent.name for file in place.parent.rglob("*/model.safetensors")] == weights
 
 
 @pytest.mark.parametrize("with_model", [False, True])
