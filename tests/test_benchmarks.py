@@ -158,7 +158,8 @@ def test_compiled_steps_are_measured_beside_the_others_where_that_is_asked_for(
 
 
 @pytest.mark.network
-@pytest.mark.parametrize("contender", ["nanogpt", pytest.param("bytes", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("contender", ["nanogpt", "bytes"])
 def test_the_time_to_a_loss_is_measured_on_the_same_text(contender: str) -> None:
     measured_time_to_a_loss(contender)
 
