@@ -6,7 +6,7 @@ security policy of a page is `default-src 'none'` plus the SHA-256 of its one st
 the escaping failed, injected markup could neither run nor load anything.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from string import Formatter
 
@@ -261,7 +261,18 @@ def before_and_after(found: JsonObject) -> str:
     if before is None or after is None:
         return ""
     change = paired_change(table(found, "difference"), digits=3)
-    return f"{span(three_decimals(before), three_decimals(after))}: {change}"
+    return with_colon(span(three_decimals(before), three_decimals(after)), change)
+
+
+def with_colon(name: str, value: str) -> str:
+    """The colon as the language of the page sets it: in French behind a space."""
+    return say("{name}: {value}", name=name, value=value)
+
+
+def in_a_row(sentences: Iterable[str]) -> str:
+    """Those that are not empty, with semicolons between."""
+    between = say("{first}; {second}", first="", second="")
+    return between.join(filter(None, sentences))
 
 
 def figure(caption: Child, *children: Child, class_: str = "wide") -> Node | None:

@@ -16,7 +16,16 @@ from groundup.data.processing.languages import language_name
 from groundup.data.reading.source_report import read_as
 from groundup.html_nodes import Child, Node, foreign, node
 from groundup.language.page_texts import say
-from groundup.report.chapter import data_table, figure, more, note, sentence, side
+from groundup.report.chapter import (
+    data_table,
+    figure,
+    in_a_row,
+    more,
+    note,
+    sentence,
+    side,
+    with_colon,
+)
 from groundup.report.drawing import bar, length_histogram, median_length
 from groundup.report.values import (
     JsonObject,
@@ -112,11 +121,16 @@ def _files(found: JsonObject) -> list[Child]:
     if kind:
         form.append(node("span", f" ({kind})", class_="quiet"))
     roles = [
-        node("div", f"{say(role)}: ", _name(text(found, "roles", role)))
+        node("div", with_colon(say(role), ""), _name(text(found, "roles", role)))
         for role in table(found, "roles")
     ]
     first = [
-        node("div", f"{say(role)}: ", foreign(text(found, "first", role)), class_="sample-line")
+        node(
+            "div",
+            with_colon(say(role), ""),
+            foreign(text(found, "first", role)),
+            class_="sample-line",
+        )
         for role in table(found, "first")
         if text(found, "first", role)
     ]
@@ -250,7 +264,7 @@ def _changed(cards: Cards, is_open: bool) -> list[Child]:
 
 def _change_card(example: JsonObject) -> Node:
     name = _name(text(example, "name"), "h3")
-    reasons = "; ".join(say(CHANGE_LABELS.get(each, each)) for each in texts(example, "changes"))
+    reasons = in_a_row(say(CHANGE_LABELS.get(each, each)) for each in texts(example, "changes"))
     sides = before_and_after(text(example, "before"), text(example, "after"))
     return node("article", name, foreign(reasons, "p", "time"), sides, class_="answer change")
 

@@ -66,6 +66,7 @@ SAME = {
         "{count} documents",
         "{count} tokens",
     ),
+    *("{name}: {value}", "{first}; {second}"),
     *("{name}, {count} points", ", n {}", ", {} tokens", "n", "kB", "MB", "GB"),
     *("F1", "GGUF", "LoRA", "Modelfile", "ROUGE-L", "SHA-256", "TF-IDF"),
 }
@@ -110,6 +111,7 @@ def of_watch() -> dict[str, str]:
 def phrases() -> dict[str, str]:
     """The texts of the code with the file that each stands in: what is given to `say` and its like, and all of several words."""
     found = {each.title: "notebooks" for each in notebooks()} | of_watch()
+    found |= dict.fromkeys(CHANGE_LABELS.values(), "data_card")
     for file in FILES:
         for each, given in constants(ast.parse(file.read_text(encoding="utf-8"))):
             words = str(each.value)

@@ -24,6 +24,7 @@ from groundup.report.chapter import (
     sentence,
     side,
     whisker_table,
+    with_colon,
 )
 from groundup.report.drawing import Series, line_chart
 from groundup.report.report_data import CONTINUED, ReportData, RunRecord
@@ -136,7 +137,7 @@ def _unlearned(run: RunRecord) -> list[tuple[str, str]]:
         points = paired_points(table(found, "difference"))
         if name == "general" or not points:
             continue
-        said = f"{span(percent(found, 'before'), percent(found, 'after'))}: {points}"
+        said = with_colon(span(percent(found, "before"), percent(found, "after")), points)
         said += f", {meaning(table(found, 'difference'))}"
         what = "{name}: questions right before and after, with the paired difference in points"
         if text(found, "metric") == "bits_per_byte":

@@ -15,12 +15,14 @@ from groundup.report.chapter import (
     data_table,
     expected,
     figure,
+    in_a_row,
     mark,
     meaning,
     more,
     note,
     paired_figure,
     paired_points,
+    with_colon,
 )
 from groundup.report.drawing import Frame, Scale, Size, axes, chart, path, svg, swatch
 from groundup.report.report_data import ReportData
@@ -76,7 +78,7 @@ def suites_chart(suites: Sequence[SuiteRows]) -> list[Node]:
         for suite in suites
     ]
     headings = [say(suite.heading) for suite in suites]
-    said = "; ".join(map(": ".join, zip(headings, figures, strict=True)))
+    said = in_a_row(map(with_colon, headings, figures))
     return [_legend(shown), *[_suites(suites, shown, size, f"{said}.") for size in BAND_SIZES]]
 
 
@@ -155,7 +157,7 @@ def _legend(shown: Sequence[str]) -> Node:
         entries.append((drawing, name))
     chance = node("line", x1=14, x2=14, y1=0, y2=14, class_="chance-line")
     hollow = node("g", shape("own", 14, 7), class_="mark mark-8 hollow")
-    entries += [(chance, "chance"), (hollow, f"{say('hollow')}: {say(AT_CHANCE)}")]
+    entries += [(chance, "chance"), (hollow, with_colon(say("hollow"), say(AT_CHANCE)))]
     items = [node("li", swatch(drawing, 14), say(name)) for drawing, name in entries]
     return node("ul", items, class_="legend")
 
@@ -190,7 +192,7 @@ def curve_chart(curve: JsonObject, title: str) -> Node | None:
         ]
     unit = say(UNITS.get(text(curve, "metric"), ""))
     parts = [
-        axes(box, f"{title}: {unit}", x_marks=x_marks, y_marks=y_marks),
+        axes(box, with_colon(title, unit), x_marks=x_marks, y_marks=y_marks),
         _band_of(box, points),
         _chance_line(box, chance),
         _line(box, points, y_form),
@@ -249,7 +251,7 @@ def _line(box: Frame, points: Sequence[JsonObject], form: Format) -> Node:
     group = node("g", line, class_="mark mark-1")
     for (x, y), point in zip(places, points, strict=True):
         class_, title = None, say("step {step}", step=count(point, "x"))
-        title += f": {form(number(point, 'value'))}"
+        title = with_colon(title, form(number(point, "value")))
         if is_chance(point):
             class_, title = "hollow", f"{title}, {say(AT_CHANCE)}"
         group.append(node("circle", node("title", title), cx=x, cy=y, r=3.5, class_=class_))
@@ -297,16 +299,18 @@ def _verdicts(suites: Mapping[str, SuiteRows]) -> Node:
             continue
         above = [suite for suite in judged if not is_chance(suite.rows[model])]
         names = ", ".join(say(suite.heading) for suite in above)
-        said = say("above chance in {names}", names=names or say("none of them"))
+        said = [say("above chance in {names}", names=names or say("none of them"))]
         if len(above) < len(judged):
-            said += "; " + say(
-                "not distinguishable from chance in {part} of {whole}",
-                part=len(judged) - len(above),
-                whole=len(judged),
+            said.append(
+                say(
+                    "not distinguishable from chance in {part} of {whole}",
+                    part=len(judged) - len(above),
+                    whole=len(judged),
+                )
             )
         named = say(name)
-        title = node("b", f"{named[:1].upper()}{named[1:]}: ")
-        sentences.append(node("li", title, f"{said}."))
+        title = node("b", with_colon(f"{named[:1].upper()}{named[1:]}", ""))
+        sentences.append(node("li", title, f"{in_a_row(said)}."))
     return node("ul", sentences, class_="verdicts")
 
 
@@ -326,7 +330,7 @@ def _curves(found: JsonObject) -> Node | None:
     )
     shown: list[Child] = [figure(caption, node("div", charts, class_="small-charts"))]
     changes = [_change(curve, title) for curve, title in titled]
-    said = "; ".join(change for change in changes if change)
+    said = in_a_row(changes)
     if said:
         shown.append(
             node("p", say("From the first to the last snapshot, paired: {changes}.", changes=said))
@@ -345,7 +349,7 @@ def _change(curve: JsonObject, title: str) -> str:
     changed = f"{said} {say(UNITS.get(metric, ''))}"
     if metric == "accuracy":
         changed = say("{change} points", change=said)
-    return f"{title}: {changed}, {meaning(change)}"
+    return with_colon(title, f"{changed}, {meaning(change)}")
 
 
 def _figures(suites: Mapping[str, SuiteRows]) -> Node | None:
@@ -390,7 +394,7 @@ def _answer(answer: JsonObject, name: str) -> Node:
     right, verdict = answer.get("right"), None
     if isinstance(right, bool):
         verdict = mark(right)
-    who = node("span", f"{name}: ", class_="quiet")
+    who = node("span", with_colon(name, ""), class_="quiet")
     return node("li", verdict, who, _beginning(answer, "answer"))
 
 
