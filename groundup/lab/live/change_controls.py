@@ -34,6 +34,11 @@ WRITTEN = (
     "with the scale of the norms held. Without it something else may be lost, as later parts read "
     "it too: try it."
 )
+FEATURES = (
+    " makes another page: it trains a sparse transcoder of one block for five minutes, and shows "
+    "features (directions that neurons write together, with the texts that they answer to) and "
+    "graphs of the parts that made a prediction, with the share that they explain."
+)
 WITHOUT = "Second line: by how much the logit changes when the part hands nothing on."
 LEGEND = (
     "Above: the model as it is. Below: as it is changed. How far the prediction has moved: 0 is not "
@@ -156,6 +161,7 @@ def _written() -> Node:
         node("div", id="written-table", class_="scroll", tabindex=0),
         node("p", WITHOUT, class_="quiet"),
         node("button", "Leave out each in turn", type="button", id="written-remove"),
+        node("p", node("code", "groundup lab RUN --features"), FEATURES, class_="quiet"),
     )
 
 

@@ -20,6 +20,7 @@ class Explanation {
     this.visible = new Set();
     this.late = new Set();
     this.root.querySelectorAll(".formula").forEach((each) => each.replaceChildren(typeset(each.textContent)));
+    this.picture = new Picture(this);
     this.listen();
     this.watch();
   }
@@ -68,7 +69,7 @@ class Explanation {
     const { live } = this;
     this.stale = false;
     const position = Math.min(live.place, live.ids.length, live.config.context_tokens) - 1, ready = position >= 0 && live.cached > position;
-    byId("stages").hidden = !ready;
+    byId("stages").hidden = byId("picture").hidden = !ready;
     byId("inside-empty").hidden = ready;
     byId("inside-empty").textContent = live.ids.length ? "Nothing stands before the first token: choose another one." : "Type a text above.";
     if (ready) this.look = new Inside(live.model, live.tokenizer, live.ids, position, live.sampling());
@@ -76,6 +77,7 @@ class Explanation {
     this.showChoices(position);
     if (!ready) return this.closeInspector(false);
     this.look.lookAt(this.layer, this.head);
+    this.picture.update();
     this.drawAll();
   }
 
@@ -144,6 +146,7 @@ class Explanation {
     byId("choose-block").value = String(this.layer);
     byId("choose-head").value = String(this.head);
     this.look.lookAt(this.layer, this.head);
+    this.picture.update();
     this.drawAll();
   }
 
@@ -346,6 +349,16 @@ class Explanation {
       return figured.focus({ preventScroll: true });
     }
     this.focusNumber(listKey(plain), plain.index, true);
+  }
+
+  /** Opens a step for a token and, where they are given, a block and a head. @param {string} step @param {{token: number, layer: number, head: number}} place */
+  openStep(step, { token, layer, head }) {
+    if (layer >= 0) this.layer = layer;
+    if (head >= 0) this.head = head;
+    if (token !== this.look.position) this.goToToken(token);
+    else this.lookAgain();
+    this.drawStages(); // the heights are known before the page is scrolled
+    this.goToStage(step);
   }
 
   goToStage(stage) {

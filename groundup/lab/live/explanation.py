@@ -8,6 +8,7 @@ from typing import Any
 
 from groundup.html_nodes import Node, node
 from groundup.lab.live.explained_steps import ExplainedStep, explained_steps
+from groundup.lab.live.picture import picture
 
 LEVELS = {
     "words": "What happens",
@@ -45,6 +46,7 @@ def explanation(config: Mapping[str, Any]) -> Node:
         node("p", OPENING),
         _bar(),
         node("p", id="inside-empty", class_="quiet", hidden="hidden"),
+        picture(),
         _map(groups, numbers),
         node("div", drawn(before), block, drawn(after), id="stages"),
         _inspector(),
@@ -138,9 +140,17 @@ def _map(groups: Sequence[Sequence[ExplainedStep]], numbers: Mapping[str, int]) 
 
 def _stage(stage: ExplainedStep, number: int) -> Node:
     formulas = [node("p", formula, class_="formula") for formula in stage.formulas]
+    shown = node(
+        "button",
+        "Show in the picture",
+        type="button",
+        class_="show-in-picture",
+        data_show=stage.key,
+        aria_label=f"Show {stage.name} in the picture",
+    )
     return node(
         "section",
-        node("p", node("span", str(number), class_="place"), stage.name, class_="step"),
+        node("p", node("span", str(number), class_="place"), stage.name, shown, class_="step"),
         node("h3", stage.question, id=f"at-{stage.key}", tabindex="-1"),
         [node("p", words) for words in stage.words],
         [node("p", words, class_="numbers") for words in stage.numbers],

@@ -39,6 +39,10 @@ PROGRAM = (
     "formulas.js",
     "draw.js",
     "stages.js",
+    "picture_layout.js",
+    "picture_values.js",
+    "picture_draw.js",
+    "picture.js",
     "explain.js",
     "changes.js",
     "contributions.js",
@@ -50,7 +54,15 @@ PROGRAM = (
     "page.js",
     "contained.js",
 )
-STYLES = ("live.css", "explain.css", "changes.css", "train.css", "alone.css", "print.css")
+STYLES = (
+    "live.css",
+    "explain.css",
+    "picture.css",
+    "changes.css",
+    "train.css",
+    "alone.css",
+    "print.css",
+)
 START = "Once upon a time"
 WRITTEN_TOKENS = 40
 # Continuations that are shown of those that the model repeats.
