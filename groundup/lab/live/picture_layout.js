@@ -17,7 +17,7 @@ const COLUMN = { heads: 112, numbers: 404, least: 274 }; // widths at zoom 1 and
 const SLANTED = 54; // words of narrower columns are slanted
 
 /** Numbers of a list in a row of cells. @param {PictureList} list */
-const cellColumns = ({ count, tokens }) => (tokens ? 4 : count > 128 ? 16 : 8);
+const cellColumns = ({ count, tokens }) => (tokens ? 3 : count > 128 ? 16 : 8);
 /** @param {PictureList} list */
 const listHeight = (list) => CELL.label + CELL.gap + CELL.height * Math.ceil(list.count / cellColumns(list));
 
