@@ -12,6 +12,7 @@ links.py                       no dead link or anchor, nothing loaded from elsew
 """
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -89,6 +90,7 @@ def main() -> int:
     if done.returncode:
         return done.returncode
     mark_language(OUT / "html")
+    shorten_search(OUT / "html" / "search.json")
     write_booklets()
     faults = faults_of_site(OUT / "html")
     for fault in faults:
@@ -196,6 +198,15 @@ def write_assets() -> None:
             )
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(member.read())
+
+
+def shorten_search(file: Path) -> None:
+    """Of the reference and the log search finds headings alone: a reader's browser fetches the whole index with the first page."""
+    index = json.loads(file.read_text())
+    for item in index["items"]:
+        if item["location"].startswith(("reference/", "log.html")):
+            item["text"] = ""
+    file.write_text(json.dumps(index, ensure_ascii=False, separators=(",", ":")))
 
 
 def write_configuration(generated: dict[str, list[Any]]) -> None:

@@ -14,7 +14,7 @@ LOADED = {
     ("script", "src"),
     ("img", "src"),
     ("source", "src"),
-    ("iframe", "src"),
+    ("iframe", "data-src"),
     ("video", "src"),
     ("link", "href"),
 }

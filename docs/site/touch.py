@@ -80,7 +80,7 @@ def _live(found: re.Match[str], up: str, whole: str) -> str:
     page, title = f"{up}assets/model.html", f"A model in this page: {part.removeprefix('at-')}"
     return (
         f'<figure class="live"><figcaption>{words}</figcaption>'
-        f'<iframe src="{page}?alone={part}" loading="lazy" title="{title}"></iframe>'
+        f'<iframe data-src="{page}" name="{part}" title="{title}"></iframe>'
         "<noscript><p>The model computes in your browser, which needs JavaScript.</p></noscript>"
         f'<p class="live-whole"><a href="{page}#{part}">{whole}</a></p>'
         "</figure>"

@@ -1,4 +1,4 @@
-// The page in a frame of another one (`?alone=at-scores`): of its parts only the text and what the
+// The page in a frame of another one (its name `at-scores`, or `?alone=at-scores`): of its parts only the text and what the
 // address names. It tells the page around it how high it is, and takes its colours, light or dark.
 "use strict";
 

@@ -30,7 +30,7 @@ function crc32(bytes) {
 }
 
 const contents = JSON.parse(byId("contents").textContent);
-showAlone(new URLSearchParams(location.search).get("alone"));
+showAlone(new URLSearchParams(location.search).get("alone") ?? (parent === self ? null : self.name));
 try {
   globalThis.livePage = new LivePage(contents, readWeights(contents));
 } catch (error) {
