@@ -22,6 +22,9 @@ TEXTS = Path(__file__).resolve().parent.parent / "groundup"
 BANK, DREAM = TEXTS / "packs/bank/documents", TEXTS / "course/notebooks/texts/dream"
 QUESTION = "How much is a replacement card abroad?"
 BUILD = "build quickstart --budget 3m --out quickstart"
+WATCH = (
+    "watch quickstart --port 8766 & sleep 20; curl -so watched.html http://127.0.0.1:8766/; kill -INT $!"
+)
 COMMANDS = {
     "build quickstart": BUILD,
     "build a folder of texts": f"build {DREAM} --budget 1m --out dream",
@@ -32,6 +35,10 @@ COMMANDS = {
     "generate, SmolLM2-135M, 8 bits": "generate smollm2-135m-instruct Hello --precision int8",
     "generate, SmolLM2-360M, float32": "generate smollm2-360m-instruct Hello --precision float32",
     "fine-tune a chatbot": "finetune chat smollm2-135m-instruct {chat} --budget 2m --out tuned",
+    "fine-tune a classifier": "finetune classifier smollm2-135m-instruct {labels} --budget 4m --out classifier",
+    "sweep": f"sweep {DREAM} --steps 40 --sizes 2 --out law",
+    "research": f"research {DREAM} --seconds 5 --rounds 1 --seeds 2 --switches cosine --out researched",
+    "watch": WATCH,
     "evaluate a chatbot": "evaluate quickstart/chat --tasks grammar,copying,multiple_choice",
     "look inside": "lab quickstart/pretrain --out lab",
     "index": f"index {BANK} --out bank.index",
@@ -52,6 +59,7 @@ COMMANDS = {
     "report": "report quickstart --out report.html",
     "app, a page": "app quickstart/pretrain --out page",
     "app, a program": "app quickstart/chat --out program",
+    "sign": "sign quickstart --key {key}",
     "verify": "verify quickstart",
     "cache": "cache",
     "doctor": "doctor",
@@ -128,10 +136,20 @@ def main() -> None:
     chat = args.folder / "chat.jsonl"
     pairs = ({"instruction": f"Say {n}.", "output": f"Here it is: {n}."} for n in range(200))
     chat.write_text("".join(f"{json.dumps(pair)}\n" for pair in pairs), encoding="utf-8")
+    labels, key = args.folder / "labels.jsonl", args.folder / "key.pem"
+    rows = (
+        {"text": f"{('Win', 'Bring')[n % 2]} {n} prizes.", "label": ("spam", "ham")[n % 2]}
+        for n in range(400)
+    )
+    labels.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    make_key = ("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", str(key))
+    subprocess.run(make_key, check=True)
     limit_bytes = int(float(args.limit.removesuffix("G")) * 2**30)
     found: dict[str, dict[str, object]] = {}
     for name in args.only or COMMANDS:
-        command = COMMANDS[name].format(chat=chat.resolve())
+        command = COMMANDS[name].format(
+            chat=chat.resolve(), labels=labels.resolve(), key=key.resolve()
+        )
         found[name] = row = measured(command, args.folder, limit_bytes)
         print(f"{name:34} {row['peak_bytes']:>14,} bytes {row['seconds']:>8} s, exit code", end=" ")
         print(row["exit_code"], flush=True)
