@@ -22,9 +22,7 @@ TEXTS = Path(__file__).resolve().parent.parent / "groundup"
 BANK, DREAM = TEXTS / "packs/bank/documents", TEXTS / "course/notebooks/texts/dream"
 QUESTION = "How much is a replacement card abroad?"
 BUILD = "build quickstart --budget 3m --out quickstart"
-WATCH = (
-    "watch quickstart --port 8766 & sleep 20; curl -so watched.html http://127.0.0.1:8766/; kill -INT $!"
-)
+WATCH = "watch quickstart --port 8766 & sleep 20; curl -so watched.html http://127.0.0.1:8766/; kill -INT $!"
 COMMANDS = {
     "build quickstart": BUILD,
     "build a folder of texts": f"build {DREAM} --budget 1m --out dream",
