@@ -49,6 +49,7 @@ HALF = ir.HalfType()
 # Of sums: with AVX-512 there are 32 registers of 16 numbers, else usually 16 of 8.
 HAS_512 = "avx512f" in features()
 LANES = 16 if HAS_512 else 8
+EIGHT = vector(FLOAT, 8)
 # Of a pair of bf16 numbers, the second's bits.
 HIGH = 0xFFFF0000
 ITEM_BYTES = {types.float32: 4, types.uint16: 2, types.int16: 2, types.int8: 1}
@@ -179,32 +180,51 @@ def vector_place(b: ir.IRBuilder, column: Value, x_bytes: Value, v: int) -> Valu
     return b.add(b.mul(column, INT64(4)), b.mul(x_bytes, INT64(v)))
 
 
-def dots(eights: int) -> Any:
-    """`f(stored, skip, starts, numbers, count, sums)`: sums[t] += the dot product of 8 `eights`
-    float32 numbers and those of the array `stored` at `starts[t]` + skip.
+def dots(eights: int, queries: int) -> Any:
+    """`f(stored, skip, starts, numbers, numbers_bytes, count, sums, sums_bytes)`: for each of the
+    `queries`, sums[t] += the dot product of its 8 `eights` float32 numbers and those of the array
+    `stored` at `starts[t]` + skip. Two queries' numbers are numbers_bytes apart, their sums
+    sums_bytes.
     """
 
     def summed(
-        typing: Any, stored: Any, skip: Any, starts: Any, numbers: Any, count: Any, sums: Any
+        typing: Any,
+        stored: Any,
+        skip: Any,
+        starts: Any,
+        numbers: Any,
+        numbers_bytes: Any,
+        count: Any,
+        sums: Any,
+        sums_bytes: Any,
     ) -> Any:
         def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-            array, skip, starts, numbers, count, sums = arguments
+            array, skip, starts, numbers, numbers_bytes, count, sums, sums_bytes = arguments
             item, base = ITEM_BYTES[stored.dtype], memory_of(cg, b, stored, array)
-            left = [load(b, numbers, INT64(32 * n), vector(FLOAT, 8)) for n in range(eights)]
+            left = [
+                [
+                    load(b, numbers, b.add(b.mul(numbers_bytes, INT64(q)), INT64(32 * n)), EIGHT)
+                    for n in range(eights)
+                ]
+                for q in range(queries)
+            ]
             with cgutils.for_range(b, count) as loop:
                 start = b.add(load(b, starts, b.mul(loop.index, INT64(8)), INT64), skip)
                 offset = b.mul(start, INT64(item))
-                total: Value = constant(FLOAT, 8, 0)
+                totals: list[Value] = [constant(FLOAT, 8, 0)] * queries
                 for n in range(eights):
                     place = b.add(offset, INT64(8 * item * n))
                     right = load_numbers(b, base, place, 8, stored.dtype)
-                    total = multiply_add(b, left[n], right, total)
-                of_sum = b.mul(loop.index, INT64(4))
-                added = b.fadd(load(b, sums, of_sum, FLOAT), lane_sum(b, total))
-                b.store(added, address(b, sums, of_sum, FLOAT), align=4)
+                    totals = [
+                        multiply_add(b, left[q][n], right, total) for q, total in enumerate(totals)
+                    ]
+                for q, total in enumerate(totals):
+                    of_sum = b.add(b.mul(loop.index, INT64(4)), b.mul(sums_bytes, INT64(q)))
+                    added = b.fadd(load(b, sums, of_sum, FLOAT), lane_sum(b, total))
+                    b.store(added, address(b, sums, of_sum, FLOAT), align=4)
             return cg.get_dummy_value()
 
-        return types.void(stored, *[types.uintp] * 5), build
+        return types.void(stored, *[types.uintp] * 7), build
 
     return intrinsic(summed)
 
@@ -242,31 +262,47 @@ def int8_dots(form: int) -> Any:
     return intrinsic(summed)
 
 
-def weighted_sum(eights: int) -> Any:
-    """`f(stored, skip, starts, shares, count, out)`: out[8 eights] float32 = sum over t of
-    shares[t] times the numbers of the array `stored` at `starts[t]` + skip.
+def weighted_sum(eights: int, queries: int) -> Any:
+    """`f(stored, skip, starts, shares, shares_bytes, count, out, out_bytes)`: for each of the
+    `queries`, out[8 eights] float32 = sum over t of its shares[t] times the numbers of the array
+    `stored` at `starts[t]` + skip. Two queries' shares are shares_bytes apart, their sums out_bytes.
     """
 
     def summed(
-        typing: Any, stored: Any, skip: Any, starts: Any, shares: Any, count: Any, out: Any
+        typing: Any,
+        stored: Any,
+        skip: Any,
+        starts: Any,
+        shares: Any,
+        shares_bytes: Any,
+        count: Any,
+        out: Any,
+        out_bytes: Any,
     ) -> Any:
         def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-            array, skip, starts, shares, count, out = arguments
+            array, skip, starts, shares, shares_bytes, count, out, out_bytes = arguments
             item, base = ITEM_BYTES[stored.dtype], memory_of(cg, b, stored, array)
-            sums = accumulators(b, FLOAT, eights)
+            sums = [accumulators(b, FLOAT, eights) for _ in range(queries)]
             with cgutils.for_range(b, count) as loop:
                 start = b.add(load(b, starts, b.mul(loop.index, INT64(8)), INT64), skip)
-                offset = b.mul(start, INT64(item))
-                share = repeat_lanes(b, load(b, shares, b.mul(loop.index, INT64(4)), FLOAT), 8)
-                for n, total in enumerate(sums):
+                offset, of_share = b.mul(start, INT64(item)), b.mul(loop.index, INT64(4))
+                weights = [
+                    load(b, shares, b.add(of_share, b.mul(shares_bytes, INT64(q))), FLOAT)
+                    for q in range(queries)
+                ]
+                weights = [repeat_lanes(b, each, 8) for each in weights]
+                for n in range(eights):
                     place = b.add(offset, INT64(8 * item * n))
                     part = load_numbers(b, base, place, 8, stored.dtype)
-                    b.store(multiply_add(b, share, part, b.load(total)), total)
-            for n, total in enumerate(sums):
-                store(b, b.load(total), b.add(out, INT64(32 * n)))
+                    for weight, of_query in zip(weights, sums, strict=True):
+                        b.store(multiply_add(b, weight, part, b.load(of_query[n])), of_query[n])
+            for q, of_query in enumerate(sums):
+                for n, total in enumerate(of_query):
+                    place = b.add(b.mul(out_bytes, INT64(q)), INT64(32 * n))
+                    store(b, b.load(total), b.add(out, place))
             return cg.get_dummy_value()
 
-        return types.void(stored, *[types.uintp] * 5), build
+        return types.void(stored, *[types.uintp] * 7), build
 
     return intrinsic(summed)
 

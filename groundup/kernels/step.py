@@ -8,7 +8,7 @@ through `SharedBuffers`.
 import numpy as np
 
 from groundup.kernels.products import compiled
-from groundup.kernels.step_attention import attend, keep
+from groundup.kernels.step_attention import attend, keep, together
 from groundup.kernels.step_memory import NewTokens, SharedBuffers, StepCache, ThreadBuffers
 from groundup.kernels.step_parts import (
     activate,
@@ -77,8 +77,9 @@ def attention_part(
     for unit in range(own.thread, rows * shape.kv_heads, own.threads):
         store_key_value(layer, unit, shape, weights, cache, tokens, shared)
     barrier(own.threads, shared.counter)  # rows of one text attend to one another's keys
-    for unit in range(own.thread, rows * shape.heads, own.threads):
-        attention(layer, unit, shape, weights, cache, tokens, shared, own)
+    count = together(shape, rows, own.threads)
+    for unit in range(own.thread, rows * shape.heads // count, own.threads):
+        attention(layer, unit, count, shape, weights, cache, tokens, shared, own)
     barrier(own.threads, shared.counter)
     for r in range(rows):
         own.x_scales[r] = as_input(shared.mixed[r], own.mixed_rounded[r])
@@ -185,6 +186,7 @@ def store_key_value(
 def attention(
     layer: int,
     unit: int,
+    count: int,
     shape: StepShape,
     weights: StepWeights,
     cache: StepCache,
@@ -192,21 +194,31 @@ def attention(
     shared: SharedBuffers,
     own: ThreadBuffers,
 ) -> None:
-    """Of a unit, one query head of one row."""
-    r, head = unit // shape.heads, unit % shape.heads
+    """Of a unit, `count` query heads of one row that share keys."""
+    r, head = unit * count // shape.heads, unit * count % shape.heads
     width, kind = shape.head_width, weights.rotations[layer]
-    begin, end = head * width, (head + 1) * width
-    query, mixed = shared.queries[r, begin:end], shared.mixed[r, begin:end]
-    if shape.query_key_norm == 1:
-        rms_norm(query, weights.query_norms[layer, begin:end], shape.norm_eps, query)
-    if kind >= 0:
-        rotate(query, tokens.cosines[kind, r], tokens.sines[kind, r])
+    begin, end = head * width, (head + count) * width
+    queries = shared.queries[r, begin:end]
+    for h in range(0, end - begin, width):
+        query = queries[h : h + width]
+        if shape.query_key_norm == 1:
+            norm = weights.query_norms[layer, begin + h : begin + h + width]
+            rms_norm(query, norm, shape.norm_eps, query)
+        if kind >= 0:
+            rotate(query, tokens.cosines[kind, r], tokens.sines[kind, r])
     stop, first = cache.lengths[r], 0
     if weights.windows[layer] > 0:
         first = max(stop - weights.windows[layer], 0)
     base = layer * cache.layer_stride + head // (shape.heads // shape.kv_heads) * cache.head_stride
     for t in range(first, stop):
         own.starts[t - first] = base + cache.slots[r, t] * cache.slot_stride
-    starts = own.starts[: stop - first]
-    rounded = own.mixed_rounded[r, begin:end]  # free until the heads are mixed
-    attend(query, rounded, cache.keys, cache.values, starts, shape, own.scores, mixed)
+    attend(
+        queries,
+        own.mixed_rounded[r, begin:end],  # free until the heads are mixed
+        cache.keys,
+        cache.values,
+        own.starts[: stop - first],
+        shape,
+        own.scores[:count],
+        shared.mixed[r, begin:end],
+    )

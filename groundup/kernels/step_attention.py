@@ -28,8 +28,10 @@ from groundup.kernels.step_shape import StepShape
 
 Array = np.ndarray
 F = np.float32
-# Inner loops, 64 or 16 numbers of a head at a time.
-dots_64, dots_16, mix_64, mix_16 = dots(8), dots(2), weighted_sum(8), weighted_sum(2)
+# Inner loops: of so many numbers of a head, with one query or several that share its keys.
+dots_64, dots_64_of_3, dots_64_of_4, dots_16 = dots(8, 1), dots(8, 3), dots(8, 4), dots(2, 1)
+mix_64, mix_32_of_3, mix_32_of_4 = weighted_sum(8, 1), weighted_sum(4, 3), weighted_sum(4, 4)
+mix_16 = weighted_sum(2, 1)
 eight_dots = int8_dots(FORM)
 
 
@@ -68,48 +70,71 @@ def _keep(numbers: Any, cache: Any, start: Any) -> Any:
 
 
 @compiled
-def float_scores(query: Array, rounded: Array, keys: Array, starts: Array, scores: Array) -> None:
-    count, width = starts.shape[0], query.shape[0]
-    places, sums = starts.ctypes.data, scores.ctypes.data
-    scores[:count] = F(0.0)
-    d = 0
+def together(shape: StepShape, rows: int, threads: int) -> int:
+    """How many of the query heads that share a head of keys are computed in one loop: 1 where
+    threads would have nothing to do.
+    """
+    for count in (4, 3):
+        shared = shape.heads // shape.kv_heads % count == 0
+        if shared and rows * shape.heads // count >= threads:
+            return count
+    return 1
+
+
+@compiled
+def float_scores(queries: Array, rounded: Array, keys: Array, starts: Array, scores: Array) -> None:
+    heads, count, room = scores.shape[0], starts.shape[0], 4 * scores.shape[1]
+    width = queries.shape[0] // heads
+    places, sums, d = starts.ctypes.data, scores.ctypes.data, 0
+    for h in range(heads):
+        scores[h, :count] = F(0.0)
     while d < width:
-        part = query.ctypes.data + 4 * d
-        if d + 64 <= width:
-            dots_64(keys, d, places, part, count, sums)
+        part = queries.ctypes.data + 4 * d
+        if d + 64 <= width and heads == 3:
+            dots_64_of_3(keys, d, places, part, 4 * width, count, sums, room)
+            d += 64
+        elif d + 64 <= width and heads == 4:
+            dots_64_of_4(keys, d, places, part, 4 * width, count, sums, room)
+            d += 64
+        elif d + 64 <= width:
+            dots_64(keys, d, places, part, 0, count, sums, 0)
             d += 64
         elif d + 16 <= width:
-            dots_16(keys, d, places, part, count, sums)
+            for h in range(heads):
+                dots_16(keys, d, places, part + 4 * width * h, 0, count, sums + room * h, 0)
             d += 16
         else:
-            for t in range(count):
-                scores[t] += query[d] * number_at(keys, starts[t] + d)
+            for h in range(heads):
+                for t in range(count):
+                    scores[h, t] += queries[h * width + d] * number_at(keys, starts[t] + d)
             d += 1
 
 
 @compiled
-def int8_scores(query: Array, rounded: Array, keys: Array, starts: Array, scores: Array) -> None:
-    count, width = starts.shape[0], query.shape[0]
-    scale = round_activations(query, rounded)
-    numbers, places = rounded.ctypes.data, starts.ctypes.data
-    eight_dots(keys, places, numbers, width, count, scores.ctypes.data)
-    for t in range(count):
-        scores[t] *= scale * scale_at(keys, starts[t] + width)
+def int8_scores(queries: Array, rounded: Array, keys: Array, starts: Array, scores: Array) -> None:
+    heads, count, places = scores.shape[0], starts.shape[0], starts.ctypes.data
+    width = queries.shape[0] // heads
+    for h in range(heads):
+        numbers = rounded[h * width : (h + 1) * width]
+        scale = round_activations(queries[h * width : (h + 1) * width], numbers)
+        eight_dots(keys, places, numbers.ctypes.data, width, count, scores[h].ctypes.data)
+        for t in range(count):
+            scores[h, t] *= scale * scale_at(keys, starts[t] + width)
 
 
-def score(query: Array, rounded: Array, keys: Array, starts: Array, scores: Array) -> None:
-    """scores[t] = query key_t; `rounded` is room for the query's numbers in int16."""
+def score(queries: Array, rounded: Array, keys: Array, starts: Array, scores: Array) -> None:
+    """scores[h, t] = query_h key_t; `rounded` is room for the queries' numbers in int16."""
     raise NotImplementedError
 
 
 @overload(score, strict=False)
-def _score(query: Any, rounded: Any, keys: Any, starts: Any, scores: Any) -> Any:
+def _score(queries: Any, rounded: Any, keys: Any, starts: Any, scores: Any) -> Any:
     if keys.dtype == types.int8:
-        return lambda query, rounded, keys, starts, scores: int8_scores(
-            query, rounded, keys, starts, scores
+        return lambda queries, rounded, keys, starts, scores: int8_scores(
+            queries, rounded, keys, starts, scores
         )
-    return lambda query, rounded, keys, starts, scores: float_scores(
-        query, rounded, keys, starts, scores
+    return lambda queries, rounded, keys, starts, scores: float_scores(
+        queries, rounded, keys, starts, scores
     )
 
 
@@ -133,7 +158,7 @@ def _scale_shares(values: Any, width: Any, starts: Any, shares: Any) -> Any:
 
 @compiled
 def attend(
-    query: Array,
+    queries: Array,
     rounded: Array,
     keys: Array,
     values: Array,
@@ -142,32 +167,50 @@ def attend(
     scores: Array,
     out: Array,
 ) -> None:
-    """One head [D] over the stored tokens at `starts` [S]; `scores` is room for a multiple of 8,
-    `rounded` [D] as `score` has it.
+    """Heads [H D] that share keys, `together` of them, over the stored tokens at `starts` [S];
+    `scores` [H, a multiple of 8] is room, `rounded` [H D] as `score` has it. Each gets the bits
+    that it gets alone.
     """
-    count, width = starts.shape[0], query.shape[0]
-    factor, cap = F(shape.score_factor), F(shape.score_softcap)
-    score(query, rounded, keys, starts, scores)
-    for t in range(count):
-        scores[t] *= factor
-    if cap > 0:
+    count, factor, cap = starts.shape[0], F(shape.score_factor), F(shape.score_softcap)
+    score(queries, rounded, keys, starts, scores)
+    for h in range(scores.shape[0]):
+        of_head = scores[h, :count]
         for t in range(count):
-            scores[t] = cap * hyperbolic_tangent(scores[t] / cap)
-    softmax(scores[:count])
-    scale_shares(values, width, starts, scores)
-    places, sums, d = starts.ctypes.data, scores.ctypes.data, 0
+            of_head[t] *= factor
+        if cap > 0:
+            for t in range(count):
+                of_head[t] = cap * hyperbolic_tangent(of_head[t] / cap)
+        softmax(of_head)
+        scale_shares(values, shape.head_width, starts, of_head)
+    mix(values, starts, scores, out)
+
+
+@compiled
+def mix(values: Array, starts: Array, shares: Array, out: Array) -> None:
+    """out_h = sum over t of shares[h, t] value_t."""
+    heads, count, room = shares.shape[0], starts.shape[0], 4 * shares.shape[1]
+    width = out.shape[0] // heads
+    places, weights, d = starts.ctypes.data, shares.ctypes.data, 0
     while d < width:
         part = out.ctypes.data + 4 * d
-        if d + 64 <= width:
-            mix_64(values, d, places, sums, count, part)
+        if d + 32 <= width and heads == 3:
+            mix_32_of_3(values, d, places, weights, room, count, part, 4 * width)
+            d += 32
+        elif d + 32 <= width and heads == 4:
+            mix_32_of_4(values, d, places, weights, room, count, part, 4 * width)
+            d += 32
+        elif d + 64 <= width and heads == 1:
+            mix_64(values, d, places, weights, 0, count, part, 0)
             d += 64
         elif d + 16 <= width:
-            mix_16(values, d, places, sums, count, part)
+            for h in range(heads):
+                mix_16(values, d, places, weights + room * h, 0, count, part + 4 * width * h, 0)
             d += 16
         else:
-            out[d] = F(0.0)
-            for t in range(count):
-                out[d] += scores[t] * number_at(values, starts[t] + d)
+            for h in range(heads):
+                out[h * width + d] = F(0.0)
+                for t in range(count):
+                    out[h * width + d] += shares[h, t] * number_at(values, starts[t] + d)
             d += 1
 
 

@@ -80,7 +80,7 @@ class ThreadBuffers(NamedTuple):
     """[R F / GROUP] and split, int8 [R F 2]: rows of activations in halves (`split_groups`)."""
     split: Array
     scores: Array
-    """[S], and starts, int64 [S]: of attention."""
+    """[4, S], and starts, int64 [S]: of attention, of at most four heads at once."""
     starts: Array
 
 
@@ -133,6 +133,6 @@ def thread_buffers(
         np.empty((4, BLOCK), np.int32),
         np.empty(widest // GROUP, np.float32),
         np.empty(widest * 2, np.int8),
-        np.empty(tokens, np.float32),
+        np.empty((4, tokens), np.float32),
         np.empty(tokens, np.int64),
     )

@@ -64,7 +64,7 @@ from groundup.kernels.module_arrays import FLOATS, unsupported_model
 from groundup.kernels.probe import FirstStep, use_compiled_step, use_step_when_needed
 from groundup.kernels.step_check import MAX_ERROR, probe_error
 from groundup.kernels.step_memory import thread_buffers
-from groundup.kernels.step_shape import Kind, UnsupportedModel
+from groundup.kernels.step_shape import CacheKind, Kind, UnsupportedModel
 from groundup.kernels.step_weights import StepModel
 
 SMOLLM2 = cache_folder("models") / "smollm2-135m-instruct"
@@ -500,6 +500,38 @@ def test_every_kernel_is_its_readable_twin() -> None:
 def bf16_number(two_bytes: np.ndarray) -> np.float32:
     wide: np.ndarray = two_bytes.copy().view(np.uint16).astype(np.uint32) << 16
     return np.float32(wide.view(np.float32)[0])
+
+
+@pytest.mark.parametrize("heads", [3, 4])
+@pytest.mark.parametrize(
+    ("kind", "stored", "width"),
+    [("int8", "auto", 80), ("int8", "int8", 80), ("float32", "auto", 84)],
+)
+@torch.inference_mode()
+def test_heads_that_share_keys_get_together_the_bits_of_each_alone(
+    heads: int, kind: Kind, stored: CacheKind, width: int
+) -> None:
+    """One thread computes them together, two threads one row's by themselves."""
+    config = replace(LLAMA, num_heads=heads, num_kv_heads=1, head_width=width)
+    described, tokens = StepModel.of(model_of(config, kind)), PROMPT + NEW
+    step, found = ArrayStep(described), []
+    keys, values = (
+        np.zeros((config.num_layers, len(tokens), 1, width), np.float32) for _ in range(2)
+    )
+    rows = described.embed(np.array(tokens), np.arange(len(tokens)))
+    expected = [
+        readable_step.readable_step(described, row, place, keys, values, stored)
+        for place, row in enumerate(rows)
+    ]
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        try:
+            cache = ArrayCache(described, config, 16, stored)
+            found.append([step.after_cache(np.array([[each]]), cache) for each in tokens])
+        finally:
+            torch.set_num_threads(1)
+    assert np.array_equal(*found)
+    assert np.abs(found[0] - np.stack(expected)[:, None]).max() < 5e-3 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("kind", ["int8", "int4", "float32", "bf16"])
