@@ -229,14 +229,15 @@ def dots(eights: int, queries: int) -> Any:
     return intrinsic(summed)
 
 
-def int8_dots(form: int) -> Any:
-    """`f(stored, starts, numbers, width, count, sums)`: sums[t] (float32) = the dot product of
-    `width` int16 numbers, a multiple of 16, and those of the int8 array `stored` at `starts[t]`,
-    for eight t at a time: `sums` has room for a multiple of 8.
+def int8_dots(form: int, queries: int) -> Any:
+    """`f(stored, starts, numbers, numbers_bytes, width, count, sums, sums_bytes)`: for each of the
+    `queries`, sums[t] (float32) = the dot product of its `width` int16 numbers, a multiple of 16,
+    and those of the int8 array `stored` at `starts[t]`, for eight t at a time: `sums` has room for
+    a multiple of 8. Two queries' numbers are numbers_bytes apart, their sums sums_bytes.
     """
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
-        array, starts, numbers, width, count, sums = arguments
+        array, starts, numbers, numbers_bytes, width, count, sums, sums_bytes = arguments
         base, last = memory_of(cg, b, signature.args[0], array), b.sub(count, INT64(1))
         with cgutils.for_range_slice(b, INT64(0), count, INT64(8)) as (first, _):
             places = []
@@ -244,20 +245,34 @@ def int8_dots(form: int) -> Any:
                 each = b.add(first, INT64(n))
                 each = b.select(b.icmp_unsigned("<", each, last), each, last)
                 places.append(b.add(base, load(b, starts, b.mul(each, INT64(8)), INT64)))
-            totals = accumulators(b, INT32, 8)
-            with cgutils.for_range_slice(b, INT64(0), width, INT64(16)) as (column, _):
-                left = load(b, numbers, b.mul(column, INT64(2)), vector(INT16, 16))
-                for place, total in zip(places, totals, strict=True):
-                    right = b.sext(load(b, place, column, vector(INT8, 16)), vector(INT16, 16))
-                    b.store(b.add(b.load(total), pair_sums(b, right, left, form)), total)
-            found = b.sitofp(lane_totals(b, [b.load(each) for each in totals]), vector(FLOAT, 8))
-            store(b, found, b.add(sums, b.mul(first, INT64(4))))
+            totals = [accumulators(b, INT32, 8) for _ in range(queries)]
+            for half in (slice(0, 4), slice(4, 8)):  # whose sums stay in registers
+                with cgutils.for_range_slice(b, INT64(0), width, INT64(16)) as (column, _):
+                    keys = [load(b, place, column, vector(INT8, 16)) for place in places[half]]
+                    keys = [b.sext(each, vector(INT16, 16)) for each in keys]
+                    for q, of_query in enumerate(totals):
+                        place = b.add(b.mul(column, INT64(2)), b.mul(numbers_bytes, INT64(q)))
+                        left = load(b, numbers, place, vector(INT16, 16))
+                        for key, total in zip(keys, of_query[half], strict=True):
+                            b.store(b.add(b.load(total), pair_sums(b, key, left, form)), total)
+            for q, of_query in enumerate(totals):
+                found = lane_totals(b, [b.load(each) for each in of_query])
+                place = b.add(b.mul(first, INT64(4)), b.mul(sums_bytes, INT64(q)))
+                store(b, b.sitofp(found, EIGHT), b.add(sums, place))
         return cg.get_dummy_value()
 
     def summed(
-        typing: Any, stored: Any, starts: Any, numbers: Any, width: Any, count: Any, sums: Any
+        typing: Any,
+        stored: Any,
+        starts: Any,
+        numbers: Any,
+        numbers_bytes: Any,
+        width: Any,
+        count: Any,
+        sums: Any,
+        sums_bytes: Any,
     ) -> Any:
-        return types.void(stored, *[types.uintp] * 5), build
+        return types.void(stored, *[types.uintp] * 7), build
 
     return intrinsic(summed)
 

@@ -32,7 +32,8 @@ F = np.float32
 dots_64, dots_64_of_3, dots_64_of_4, dots_16 = dots(8, 1), dots(8, 3), dots(8, 4), dots(2, 1)
 mix_64, mix_32_of_3, mix_32_of_4 = weighted_sum(8, 1), weighted_sum(4, 3), weighted_sum(4, 4)
 mix_16 = weighted_sum(2, 1)
-eight_dots = int8_dots(FORM)
+eight_dots, eight_dots_of_3 = int8_dots(FORM, 1), int8_dots(FORM, 3)
+eight_dots_of_4 = int8_dots(FORM, 4)
 
 
 @compiled
@@ -112,14 +113,38 @@ def float_scores(queries: Array, rounded: Array, keys: Array, starts: Array, sco
 
 @compiled
 def int8_scores(queries: Array, rounded: Array, keys: Array, starts: Array, scores: Array) -> None:
-    heads, count, places = scores.shape[0], starts.shape[0], starts.ctypes.data
+    heads, count, room = scores.shape[0], starts.shape[0], 4 * scores.shape[1]
     width = queries.shape[0] // heads
-    for h in range(heads):
-        numbers = rounded[h * width : (h + 1) * width]
-        scale = round_activations(queries[h * width : (h + 1) * width], numbers)
-        eight_dots(keys, places, numbers.ctypes.data, width, count, scores[h].ctypes.data)
-        for t in range(count):
-            scores[h, t] *= scale * scale_at(keys, starts[t] + width)
+    places, numbers, sums = starts.ctypes.data, rounded.ctypes.data, scores.ctypes.data
+    apart = rounded.itemsize * width
+    scale = round_head(queries, rounded, 0, width)
+    if heads == 1:
+        eight_dots(keys, places, numbers, 0, width, count, sums, 0)
+        scale_scores(scores[0], scale, keys, starts, width)
+        return
+    others = round_head(queries, rounded, 1, width), round_head(queries, rounded, 2, width)
+    if heads == 3:
+        eight_dots_of_3(keys, places, numbers, apart, width, count, sums, room)
+    else:
+        fourth = round_head(queries, rounded, 3, width)
+        eight_dots_of_4(keys, places, numbers, apart, width, count, sums, room)
+        scale_scores(scores[3], fourth, keys, starts, width)
+    scale_scores(scores[0], scale, keys, starts, width)
+    scale_scores(scores[1], others[0], keys, starts, width)
+    scale_scores(scores[2], others[1], keys, starts, width)
+
+
+@compiled
+def round_head(queries: Array, rounded: Array, h: int, width: int) -> Any:
+    return round_activations(
+        queries[h * width : (h + 1) * width], rounded[h * width : (h + 1) * width]
+    )
+
+
+@compiled
+def scale_scores(scores: Array, scale: Any, keys: Array, starts: Array, width: int) -> None:
+    for t in range(starts.shape[0]):
+        scores[t] *= scale * scale_at(keys, starts[t] + width)
 
 
 def score(queries: Array, rounded: Array, keys: Array, starts: Array, scores: Array) -> None:

@@ -372,24 +372,27 @@ def plain_cache(described: StepModel, model: LanguageModel) -> ArrayCache:
 @pytest.mark.parametrize(
     "form", range(step_parts.FORM + 1), ids=["portable", "avx2", "vnni"][: step_parts.FORM + 1]
 )
-@pytest.mark.parametrize("count", [1, 8, 21])
-def test_scores_of_int8_keys_in_every_form_are_those_of_numpy(form: int, count: int) -> None:
+@pytest.mark.parametrize(("queries", "count"), [(1, 1), (1, 8), (1, 21), (3, 21), (4, 9)])
+def test_scores_of_int8_keys_in_every_form_are_those_of_numpy(
+    form: int, queries: int, count: int
+) -> None:
     """With the extreme numbers among them, in whole eights and with a rest."""
     random, width = np.random.default_rng(0), 80
     keys = random.integers(-127, 128, (30, width + 2)).astype(np.int8)
-    query = random.integers(-3000, 3000, width).astype(np.int16)
-    keys[:4], query[:2] = 127, (step_parts.MOST, -step_parts.MOST)
+    query = random.integers(-3000, 3000, (queries, width)).astype(np.int16)
+    keys[:4], query[0, :2] = 127, (step_parts.MOST, -step_parts.MOST)
     rows = random.permutation(30)[:count]
-    starts, found = rows * (width + 2), np.zeros(-(-count // 8) * 8, np.float32)
-    dots = float_products.int8_dots(form)
+    starts, found = rows * (width + 2), np.zeros((queries, -(-count // 8) * 8), np.float32)
+    dots = float_products.int8_dots(form, queries)
 
     @numba.njit
-    def call(keys: Any, starts: Any, query: Any, width: Any, count: Any, out: Any) -> None:
-        dots(keys, starts, query, width, count, out)
+    def call(keys: Any, *given: Any) -> None:
+        dots(keys, *given)
 
-    given = (starts.ctypes.data, query.ctypes.data, width, count, found.ctypes.data)
+    arrays = (starts.ctypes.data, query.ctypes.data, query.strides[0])
+    given = (*arrays, width, count, found.ctypes.data, found.strides[0])
     call(keys.reshape(-1), *map(np.uint64, given))
-    assert np.array_equal(found[:count], keys[rows, :width].astype(np.int64) @ query)
+    assert np.array_equal(found[:, :count], query @ keys[rows, :width].astype(np.int64).T)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen2.5", "gemma2"])
