@@ -166,10 +166,11 @@ def test_wheel_drag_and_click_zoom_move_and_open(shown: Any) -> None:
     box = room.bounding_box()
     shown.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.5 * box["height"])
     view = "(({ zoom, left, top }) => [zoom, left, top])(livePage.explanation.picture.view)"
-    shown.mouse.wheel(0, -300)  # the page is scrolled: nobody has chosen the picture
-    assert shown.evaluate(view)[0] == 0
-    room.focus()
+    for pixels in (-30, 30):  # the mouse is at rest, or nothing is left to zoom out: page scrolls
+        shown.mouse.wheel(0, pixels)
+        assert shown.evaluate(view)[0] == 0
     room.scroll_into_view_if_needed()
+    shown.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.4 * box["height"], steps=3)
     shown.mouse.wheel(0, -500)
     shown.wait_for_function(f"({view})[0] > 0.9")
     before = shown.evaluate(view)
@@ -185,6 +186,25 @@ def test_wheel_drag_and_click_zoom_move_and_open(shown: Any) -> None:
     assert shown.evaluate("document.activeElement.id") == "picture-room"
     shown.mouse.click(x, y)
     assert shown.evaluate("document.activeElement.id").startswith("at-")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light")])
+def test_a_number_that_is_pointed_at_says_how_it_came_about(shown: Any) -> None:
+    shown.click("[data-show=scores]")
+    last = shown.evaluate("livePage.ids.length - 1")
+    for name, words in (("scores", "score"), ("query", "query")):
+        cells = f"[data-token='{last}'][data-list^='{name} '] [data-index]"
+        cell = shown.locator(cells).nth(1)
+        cell.hover(force=True)
+        assert words in shown.inner_text("#inspector-said").lower()
+        value = cell.evaluate("(cell) => livePage.explanation.look.explain(refOfCell(cell)).value")
+        shown_there = cell.evaluate("(cell) => cell.nextElementSibling.textContent")
+        assert shown.evaluate("figure", value) == shown_there
+    before = shown.locator(f"[data-token='{last - 1}'] [data-index]").first
+    shown.keyboard.press("Escape")
+    before.hover(force=True)
+    assert not shown.is_visible("#inspector")
 
 
 @pytest.mark.browser

@@ -228,12 +228,15 @@ class Explanation {
   refAt({ target }) {
     const figured = target.closest(".figure");
     if (figured) return REFS.get(figured);
+    const { token, ...ref } = target.dataset.index ? refOfCell(target) : { token: -1 };
+    if (token === this.look?.position) return ref;
     const strip = target.closest(".strip[role=slider]");
     if (!strip || target.tagName !== "I") return null;
     return refInStrip(strip, Array.prototype.indexOf.call(strip.children, target));
   }
 
   click(event) {
+    if (event.target.closest("#picture-room")) return; // opens a step
     const opener = event.target.closest("[data-open]"), step = event.target.closest("[data-step]");
     if (opener) {
       this.open.add(opener.dataset.open);

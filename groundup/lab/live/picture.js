@@ -17,6 +17,8 @@ class Picture {
     this.cursor = null;
     /** Fingers and mouse that are down: where. @type {Map<number, {x: number, y: number}>} */
     this.pointers = new Map();
+    /** Where the mouse came to the picture, and whether it has moved there: a page that is scrolled moves under a mouse at rest. */
+    this.entered = { clientX: 0, clientY: 0, moved: false };
     [this.room, this.canvas, this.said] = ["picture-room", "picture-canvas", "picture-said"].map(byId);
     this.listen();
     new ResizeObserver(() => this.measure()).observe(this.room);
@@ -34,6 +36,7 @@ class Picture {
     for (const name of ["pointerup", "pointercancel"]) room.addEventListener(name, (event) => this.release(event));
     room.addEventListener("keydown", (event) => this.key(event));
     room.addEventListener("blur", () => this.place(null));
+    room.addEventListener("pointerenter", ({ clientX, clientY }) => (this.entered = { clientX, clientY, moved: false }));
     byId("picture-bar").addEventListener("click", ({ target }) => {
       const { zoom, by } = target.closest("button")?.dataset ?? {};
       if (zoom) this.goTo(this.whole({ ...this.centre, zoom: Number(zoom) }));
@@ -152,7 +155,8 @@ class Picture {
 
   /** @param {WheelEvent} event */
   wheel(event) {
-    if (!event.ctrlKey && !event.metaKey && document.activeElement !== this.room) return; // the page is scrolled
+    const scrolls = !this.entered.moved || (this.view.zoom === 0 && event.deltaY > 0);
+    if (!this.layout || (scrolls && !event.ctrlKey && !event.metaKey)) return; // the page goes on past the picture
     event.preventDefault();
     this.moving = null;
     const { x, y } = this.at(event), pixels = event.deltaY * (event.deltaMode ? 24 : 1);
@@ -174,6 +178,7 @@ class Picture {
   move(event) {
     const before = this.pointers.get(event.pointerId), now = this.at(event);
     if (!this.layout) return;
+    this.entered.moved ||= Math.hypot(event.clientX - this.entered.clientX, event.clientY - this.entered.clientY) >= STEADY_PIXELS;
     if (!before) return this.hover(now);
     if (this.pressed.steady && Math.hypot(now.x - this.pressed.x, now.y - this.pressed.y) < STEADY_PIXELS) return;
     if (this.pressed.steady) this.room.setPointerCapture(event.pointerId);

@@ -5,15 +5,16 @@
 from groundup.html_nodes import Node, node
 
 OPENING = (
-    "Each column is a token. The blue line down from it is its residual stream, as thick as the "
-    "stream is long as a vector. Arcs lead from the tokens that a token takes something from, as "
-    "wide as their share of attention; those of the chosen token are orange. At the bottom each "
-    "column guesses its next token, green where the text goes on so; the framed one is drawn. "
-    "Choose a part to open its step below."
+    "Each column is a token. The model carries it from top to bottom as a list of numbers: the "
+    "blue line, called residual stream, thicker where the numbers are larger. Arcs show attention: "
+    "what a token takes over from the tokens before it, the wider the more; orange are those of "
+    "the chosen token. At the bottom stands what each column guesses to come next, green where the "
+    "text goes on so; the framed token was drawn by chance. Choose a part to open its step below."
 )
 HELP = (
-    "Drag to move; pinch, or click the picture and turn the wheel, to zoom. Keys: + and − zoom, "
-    "arrow keys go from part to part, Enter opens its step, Home shows the whole model."
+    "Turn the wheel or pinch to zoom, drag to move; point at a number of the chosen token to see "
+    "how it came about. Keys: + and − zoom, arrow keys go from part to part, Enter opens its step, "
+    "Home shows the whole model."
 )
 CUT = "Longer texts are drawn in part: 128 tokens."
 # Of each button: its words, the zoom, what is shown there.

@@ -253,10 +253,10 @@ class PictureDrawing {
     const most = Math.max(1e-9, ...cells.map(({ size }) => Math.abs(size)));
     parts.push(box(left, begin, wide * Math.min(across, cells.length), high * Math.ceil(cells.length / across), "cells"));
     parts.push(label(left, y + CELL.label * scale - 5, scale > 0.6 ? fitting(list.label, wide * across, 12) : "", "list-name"));
-    for (const [index, { text, size, full }] of cells.entries()) {
+    for (const [index, { text, size, full, at }] of cells.entries()) {
       const x = left + (index % across) * wide, top = begin + Math.floor(index / across) * high;
       if (top + high < 0 || top > this.layout.height || x + wide < 0 || x > this.layout.width + ROOM_RIGHT) continue;
-      parts.push(box(x, top, wide - 1, high - 1, size < 0 ? "cell low" : "cell high", { "fill-opacity": ((0.42 * Math.abs(size)) / most).toFixed(2) }));
+      parts.push(box(x, top, wide - 1, high - 1, size < 0 ? "cell low" : "cell high", { "fill-opacity": ((0.42 * Math.abs(size)) / most).toFixed(2), "data-index": at ?? list.start + index }));
       if (high > 12 && wide > (full ? 56 : 28)) parts.push(label(x + wide - 4, top + high / 2 + 4, text, "number", { "text-anchor": "end" }) + (full ? label(x + 4, top + high / 2 + 4, fitting(full, wide - 46, 12), "cell-word") : ""));
     }
     return tag("g", { "data-list": `${list.name} ${list.layer} ${list.head}`, "data-start": list.start, "data-token": this.origin + column }, parts.join(""));
@@ -265,7 +265,7 @@ class PictureDrawing {
   /** What stands in the cells, and by which size they are coloured. */
   cellsOf({ name, layer, head, start, count }, trace, column) {
     const values = trace.get(name, layer, head);
-    if (name === "logits") return mostProbable(values).slice(0, PICTURE_GUESSES).map((id) => ({ text: figure(values[id]), size: values[id], full: this.look.tokenizer.show(id) }));
+    if (name === "logits") return mostProbable(values).slice(0, PICTURE_GUESSES).map((id) => ({ text: figure(values[id]), size: values[id], at: id, full: this.look.tokenizer.show(id) }));
     if (head < 0) return Array.from(values.subarray(start, start + count), (value) => ({ text: figure(value), size: value }));
     const begins = this.origin + column + 1 - values.length;
     return Array.from(values, (value, index) => ({ text: name === "weights" ? percent(value) : figure(value), size: value, full: this.look.tokenizer.show(this.values.ids[begins + index]) }));
@@ -316,15 +316,15 @@ class PictureDrawing {
   /** A part in words and numbers. @param {{row: number, column: number}} place @param {string} level at which it is shown */
   describe({ row, column }, level = this.level) {
     const { kind, layer, head } = this.layout.rows[row], found = this.summary(column), token = this.origin + column, name = `“${this.show(column)}”`;
-    const where = layer < 0 ? "" : `Block ${layer + 1}, `, long = (index) => `its stream is ${figure(found.lengths[index])} long`;
+    const where = layer < 0 ? "" : `Block ${layer + 1}, `, size = (index) => `the size of its stream is ${figure(found.lengths[index])}`;
     if (!found) return `Token ${token + 1}, ${name}: not read yet.`;
     const { tokenizer } = this.look, told = {
       text: () => `Token ${token + 1}, ${name}: id ${found.id} of the vocabulary.`,
-      embedding: () => `Embedding of ${name}: ${this.look.config.width} numbers; ${long(0)}.`,
-      norm: () => `${where}${name}: its list is evened out; ${long(2 * layer)}.`,
+      embedding: () => `Embedding of ${name}: ${this.look.config.width} numbers; ${size(0)}.`,
+      norm: () => `${where}${name}: its list is evened out; ${size(2 * layer)}.`,
       head: () => `${where}head ${head + 1}: ${name} looks ${this.looksAt(found.weights[layer][head], token)}.`,
-      attention: () => `${where}${name}: what the heads found is added; ${long(2 * layer + 1)}.`,
-      feedforward: () => `${where}feed-forward at ${name}: neuron ${found.neurons[layer][0].index + 1} answers most (${figure(found.neurons[layer][0].value)}); then ${long(2 * layer + 2)}.`,
+      attention: () => `${where}${name}: what the heads found is added; ${size(2 * layer + 1)}.`,
+      feedforward: () => `${where}feed-forward at ${name}: neuron ${found.neurons[layer][0].index + 1} answers most (${figure(found.neurons[layer][0].value)}); then ${size(2 * layer + 2)}.`,
     };
     if (kind === "head" && level === "words") return `${where}attention: ${name} looks ${this.looksAt(found.means[layer], token)}, on average of its heads.`;
     if (told[kind]) return told[kind]();
@@ -335,6 +335,12 @@ class PictureDrawing {
   looksAt(weights, token) {
     return mostLookedAt(weights, token, 3).filter(({ share }, index) => !index || share >= 0.05).map(({ token: other, share }) => `at “${this.look.show(other)}” ${percent(share)}`).join(", ");
   }
+}
+
+/** The ref of a cell of the picture. @param {Element} cell @returns {NumberRef & {token: number}} */
+function refOfCell(cell) {
+  const { list, token } = cell.parentElement.dataset, [name, layer, head] = list.split(" ");
+  return { name, index: Number(cell.dataset.index), token: Number(token), ...(layer < 0 ? {} : { layer: Number(layer) }), ...(head < 0 ? {} : { head: Number(head) }) };
 }
 
 /** The longer wording where it has room. @param {number} room pixels @param {string} long @param {string} short */
