@@ -183,11 +183,11 @@ class PictureDrawing {
   said(row) {
     const { kind, layer } = this.layout.rows[row], { width } = this.layout, middle = width / 2, room = Math.min(width, this.pitch * this.layout.columns) - 16;
     const line = (y, text, size = 14) => label(middle, y, fitting(text, room, size), "said", { "text-anchor": "middle" });
-    if (kind === "feedforward" && this.rowHeight(row) > 16) return line(this.y(row) + this.rowHeight(row) / 2 + 5, wording(room, "works on each token alone", "each token alone"));
+    if (kind === "feedforward" && this.rowHeight(row) > 16) return line(this.y(row) + this.rowHeight(row) / 2 + 5, wording(room, "feed-forward: works on each token alone", "feed-forward: each alone"));
     if (kind !== "head" || this.layout.rows[row].head > 0) return "";
     const from = this.y(row), to = this.y(this.layout.rowOf("attention", layer)), high = to - from, habit = this.values.clearestHabit(layer);
-    if (high > 44) return line((from + to) / 2 - 4, wording(room, "mixes earlier tokens into each one", "mixes earlier tokens")) + line((from + to) / 2 + 15, wording(room, habit.long, habit.short));
-    return line((from + to) / 2 + 5, wording(room, `mixes earlier tokens; ${habit.long}`, habit.short || "mixes earlier tokens"));
+    if (high > 44) return line((from + to) / 2 - 4, wording(room, "attention: mixes earlier tokens into each one", "attention mixes tokens")) + line((from + to) / 2 + 15, wording(room, habit.long, habit.short));
+    return line((from + to) / 2 + 5, wording(room, `attention mixes earlier tokens: ${habit.long}`, "attention mixes tokens"));
   }
 
   /** Nearer: a few numbers of each part as colours and bars. @param {number} row */
