@@ -13,7 +13,6 @@ values that are written: where a value or a lookup has changed since, it is show
 
 from dataclasses import replace
 
-from groundup.actions.beginnings import Beginnings
 from groundup.actions.definition import Action, Slot
 from groundup.actions.endings import (
     Step,
@@ -22,7 +21,6 @@ from groundup.actions.endings import (
     undo_refusal,
     with_offer,
 )
-from groundup.actions.intent import NEAR
 from groundup.actions.message_form import asks_something, message_form
 from groundup.actions.message_values import MessageValues, said_anew
 from groundup.actions.own_words import own_words
@@ -46,6 +44,7 @@ from groundup.actions.replies import (
     refuses,
 )
 from groundup.actions.rows import names_none
+from groundup.actions.set_apart import SettingApart
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
@@ -56,11 +55,7 @@ from groundup.actions.state import (
 from groundup.actions.templates import fill
 from groundup.actions.wishes import (
     MAX_WISHES,
-    adds_to,
     by_codes,
-    corrects,
-    listed_wishes,
-    parts_behind,
     wish_meant,
     wishes_of,
 )
@@ -69,7 +64,7 @@ from groundup.actions.wishes import (
 SHORT = 8
 
 
-class Dialogue(Beginnings):
+class Dialogue(SettingApart):
     """One message of a conversation, and what it leads to."""
 
     def step(self) -> Step:
@@ -80,6 +75,17 @@ class Dialogue(Beginnings):
         is_after = state.waits in ("", "offer") or self._undoes_before()
         if state.last is not None and is_after and self._asks_undo():
             return self._ask_undo(state.last)
+        question, before = self._without_questions(), self.state
+        made = self._replied()
+        if question and made.is_none:
+            self.state, self.message = before, self.heard.message
+            self.own, question = own_words(self.message), ""
+            made = self._replied()
+        if question:
+            made = made.beside(question)
+        return made
+
+    def _replied(self) -> Step:
         noted = self._set_apart()
         made = self._answered()
         if noted and made.turn is not None and made.turn.kind in ("ask", "confirm"):
@@ -98,52 +104,7 @@ class Dialogue(Beginnings):
         if state.waits:
             return self._answer()
         made = self._begin()
-        is_for_none = made.turn is None and made.performance is None
-        return self._begin_likely() if is_for_none and not self.heard.is_unsure else made
-
-    def _set_apart(self) -> bool:
-        """Keep for later what a reply asks for behind its answer, and leave the answer alone to be
-        read: "yes, and freeze 8052 too". Return whether there was something.
-        """
-        action, asked = self.actions.action(self.state.action), None
-        if action is None or self.state.waits not in ("confirm", "value"):
-            return False
-        asked = action.slot(self.state.asked)
-        if asked is not None and asked.type == "text":
-            return False
-        for end, start in parts_behind(self.message):
-            head = self.message[:end]
-            wishes = self._wishes_behind(action, start)
-            if not wishes or not self._answers(action, asked, head):
-                continue
-            kept = (*self.state.wishes, *wishes)[:MAX_WISHES]
-            self.state = replace(self.state, wishes=kept)
-            self.message, self.own = head, own_words(head)
-            return True
-        return False
-
-    def _answers(self, action: Action, asked: Slot | None, head: str) -> bool:
-        """Whether the first part of a reply is the answer to the question that waits."""
-        if self.state.waits == "confirm":
-            return reads_yes(head) or reads_no(head)
-        return asked is not None and asked.name in self._read(action, head, 0, asked).values
-
-    def _wishes_behind(self, action: Action, start: int) -> list[Wish]:
-        """Return what a reply asks for from a place on: another action, or the same one once more;
-        not what changes or gives values of the one under way.
-        """
-        behind = " " * start + self.message[start:]
-        read = self._read(action, behind).values
-        is_beside, odds = adds_to(self.message, start), self.chooser.odds(behind)
-        is_other = odds.get(action.name, 0.0) < NEAR and not corrects(self.message, start)
-        found = [each for each in wishes_of(behind, self.chooser) if each.action != action.name]
-        if found and (is_beside or is_other or not read):
-            return [one for each in found for one in listed_wishes(self.actions, each)]
-        held = self.state.values
-        is_again = any(name in held and held[name].value != read[name].value for name in read)
-        if self.state.waits == "confirm" and is_beside and is_again:
-            return [Wish(action.name, behind)]
-        return []
+        return self._begin_likely() if made.is_none and not self.heard.is_unsure else made
 
     def _asks_undo(self) -> bool:
         """Whether a message says that what was just done is to be undone, perhaps with a reason."""
@@ -179,7 +140,7 @@ class Dialogue(Beginnings):
             return self._again()
         if place is None:
             made = self._begin()
-            if made.turn is not None or made.performance is not None or not giving:
+            if not made.is_none or not giving:
                 return made
             more = (replace(each, message=f"{each.message}. {self.message}") for each in wishes)
             self.state = replace(before, wishes=tuple(more))
@@ -321,7 +282,7 @@ class Dialogue(Beginnings):
         if reads_no(self.message) or reads_cancel(self.message):
             return Step(self.state, ActionTurn("cancelled", self._nothing_more(action), action))
         made = self._begin()
-        if made.turn is not None or made.performance is not None:
+        if not made.is_none:
             return made
         self.state = replace(self.state, waits="offer", wishes=(first, *others))
         if not self._gives_values(action):
@@ -341,7 +302,7 @@ class Dialogue(Beginnings):
         turn = ActionTurn("refused", action.say("not_undoable"), action, reference=last.reference)
         if action.undo is None:
             made = self._begin()  # "cancel that" may ask for an action that cancels
-            if made.turn is not None or made.performance is not None:
+            if not made.is_none:
                 return made
             return Step(self.state, turn)
         refusal = undo_refusal(self.world, action.undo, last, self.known)
@@ -375,6 +336,6 @@ class Dialogue(Beginnings):
         before = self.state
         self.state = replace(self.state, waits="")
         made = self._begin()
-        if made.turn is None and made.performance is None:
+        if made.is_none:
             return Step(before)
         return made

@@ -32,13 +32,29 @@ class Step:
     performance: Performance | None = None
     """To be carried out; `finished` makes the turn of it."""
 
+    @property
+    def is_none(self) -> bool:
+        """Whether the message is not for an action."""
+        return self.turn is None and self.performance is None
+
+    def beside(self, question: str) -> "Step":
+        """Return it with what the message asks beside the action."""
+        turn = self.turn and replace(self.turn, question=question)
+        what = self.performance and replace(self.performance, question=question)
+        return replace(self, turn=turn, performance=what)
+
 
 def finished(actions: ActionSet, what: Performance, outcome: EffectOutcome) -> Step:
     """Return the turn after a performance."""
     values = in_sentences(what.held, what.values) | {REFERENCE: outcome.reference}
     state = replace(ActionState(), wishes=what.state.wishes, unsettled=what.state.unsettled)
     turn = ActionTurn(
-        "failed", what.action.say("failed"), what.action, values=what.held, read=what.read
+        "failed",
+        what.action.say("failed"),
+        what.action,
+        values=what.held,
+        read=what.read,
+        question=what.question,
     )
     if outcome.result == "unknown":
         unsettled = {**state.unsettled, fingerprint_of(what.action, what.values): what.key}

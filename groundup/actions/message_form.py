@@ -46,7 +46,7 @@ _TELLING = re.compile(
     rf" {_TELL}",
     re.IGNORECASE,
 )
-_ASKING = re.compile(
+ASKING = re.compile(
     rf"{_TELLING.pattern}|{OPENING}(?:{_TELL}(?! (?:the|my|our|your) (?!rules|steps))"
     rf"|{_WE}(?:'d| would|'ll| will|d)? (?:like|love|want|need|have) to {_TELL}"
     r"|(?:let me know|i was wondering|i'm wondering|we're wondering|i wonder|any idea|is it true)\b"
@@ -240,9 +240,9 @@ def _form(sentence: str, verbs: frozenset[str], *, is_alone: bool) -> Form:
     if _ASKED_POLITELY.match(sentence) and not _TELLING.match(sentence):
         return "wish"
     tail = asking_tail(sentence)
-    if tail and not _ASKING.match(sentence):
+    if tail and not ASKING.match(sentence):
         return _form(tail, verbs, is_alone=False)
-    if _ASKING.match(sentence):
+    if ASKING.match(sentence):
         return "question"
     has_order = not verbs.isdisjoint(words(sentence))
     begins = {fold(each[1]) for each in _CLAUSE.finditer(sentence)}

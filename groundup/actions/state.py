@@ -143,6 +143,8 @@ class ActionTurn:
     """Said in place of a refusal where a message was no answer to the question, nor anything that
     documents hold: what was expected, and the question again.
     """
+    question: str = ""
+    """What the message asks beside the action, for documents to answer."""
 
     def to_json(self) -> str:
         """Return it as JSON, with the names of action, slot and rule."""
@@ -182,6 +184,8 @@ class Performance:
     state: ActionState
     """As it was when the yes was read."""
     read: tuple[str, ...] = ()
+    question: str = ""
+    """What the message asks beside the action."""
 
     @property
     def kind(self) -> str:

@@ -70,6 +70,7 @@ def take_up(
         text = f"{begun.turn.action.say('also', title=title)} {text}"
     text = f"{done} {text}"
     both = replace(begun.turn, text=text, reference=turn.reference, undoable=turn.undoable)
+    both = replace(both, question=turn.question)
     return marked(replace(begun, state=replace(begun.state, taken_up=True), turn=both))
 
 

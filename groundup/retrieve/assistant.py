@@ -4,7 +4,8 @@
                  -> self-harm?      its fixed text alone: a quotation by chance would hurt
                  -> a person asked for? how one is reached, and what was asked so far
                  -> an action?      what the desk says: a question, a confirmation, what was done;
-                                    where a rule refused, its sentence of the documents
+                                    where a rule refused, its sentence of the documents; above,
+                                    the documents' answer to what is asked beside it
                  -> small talk?     fixed words: who I am, what I can do
                  -> documents       found: their sentences, as `ask` composes them
                                     not found: that, and how a person is reached
@@ -46,6 +47,7 @@ from groundup.retrieve.answer import (
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant_actions import (
     action_entry,
+    both_readings,
     hear_by_meaning,
     rule_reading,
 )
@@ -175,8 +177,7 @@ def read_conversation(
     if desk is not None and not asks_a_person and not is_talk:
         turn = desk.turn(user_turns=turns, **vars(caller))
     if turn is not None:
-        documents = rule_reading(last, turn.rule, search)
-        return AssistantReading("action", documents, (turn.text,), action=turn)
+        return _acted(turn, last, texts, search)
     if desk is not None and pending is not None:  # the message may have ended it without a word
         pending = desk.pending(user_turns=turns, **vars(caller))
 
@@ -194,6 +195,24 @@ def read_conversation(
     if reading.kind == "refusal":
         return AssistantReading("action", _nothing(last), (offered.text,), action=offered)
     return replace(reading, closing=(*reading.closing, offered.text), action=offered)
+
+
+def _acted(turn: ActionTurn, last: str, texts: AssistantTexts, search: Search) -> AssistantReading:
+    """Return the reply to a message that an action took: what the desk says, with the answer to what
+    was asked beside it above, or that there is none; where a rule refused, its sentence below.
+    """
+    documents = rule_reading(last, turn.rule, search)
+    if not turn.question:
+        return AssistantReading("action", documents, (turn.text,), action=turn)
+    found = search(question_in_context([last, turn.question]))
+    if not found.quotes:
+        opening = (refusal_text(texts), turn.text)
+        return AssistantReading("action", documents, opening, action=turn)
+    if documents.quotes:
+        return AssistantReading(
+            "action", both_readings(documents, found), (turn.text,), action=turn
+        )
+    return AssistantReading("action", found, closing=(turn.text,), action=turn)
 
 
 def _read_beside_actions(

@@ -4,6 +4,7 @@ that refused, and what the page and programs are told of a turn.
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +94,29 @@ def rule_reading(
             message, 1.0, about, about, (quote,), found.outdated, requests=(requests,)
         )
     return nothing
+
+
+def both_readings(one: QuestionReading, other: QuestionReading) -> QuestionReading:
+    """Return what two searches found as one: first the quotations of the first."""
+    moved = len(one.sources)
+    quotes = tuple(
+        replace(
+            each,
+            source=each.source + moved,
+            head=each.head and replace(each.head, source=each.head.source + moved),
+        )
+        for each in other.quotes
+    )
+    return replace(
+        one,
+        sources=one.sources + other.sources,
+        about=one.about + other.about,
+        quotes=one.quotes + quotes,
+        values=(),
+        outdated=tuple(dict.fromkeys(one.outdated + other.outdated)),
+        notes=one.notes + other.notes,
+        requests=(*one.requests, *other.requests),
+    )
 
 
 def action_entry(turn: ActionTurn) -> JsonObject:

@@ -122,6 +122,39 @@ def test_what_is_no_answer_and_no_question_is_asked_for_again(
     assert found.text.endswith("On which day?")
 
 
+def test_a_question_behind_an_order_is_answered_above_its_confirmation(
+    say: Callable[..., AssistantReply],
+) -> None:
+    order = "Book a check-up on 5 March 2031 at 11:00 for Ada Brook"
+    found = say(f"{order}, oh and do you have a car park?")
+    assert found.kind == "action" and found.action is not None and found.action.kind == "confirm"
+    assert found.question == "do you have a car park?" and found.found
+    assert found.quotes and any("car park" in quote.text for quote in found.quotes)
+    assert found.text.endswith("in the name of Ada Brook: shall I book it?")
+    unknown = say(f"{order}, oh and do you sell submarines?", id="two")
+    assert unknown.text.startswith("I can't find an answer to that") and not unknown.sources
+    assert unknown.action is not None and unknown.action.kind == "confirm"
+
+
+def test_a_question_behind_a_value_is_answered_and_the_next_one_asked(
+    say: Callable[..., AssistantReply],
+) -> None:
+    found = say("I need an appointment", "a check-up on 5 March 2031 - is there a car park?")
+    assert found.kind == "action" and any("car park" in quote.text for quote in found.quotes)
+    assert found.text.endswith("At what time?")
+
+
+def test_a_question_behind_what_a_rule_refuses_is_answered_below_its_sentence(
+    say: Callable[..., AssistantReply],
+) -> None:
+    order = "Book a check-up on Sunday 2 March 2031 at 11:00 for Ada Brook"
+    found = say(f"{order}. And do you have a car park?")
+    rule, answer = found.quotes[0], found.quotes[-1]
+    assert rule.text.endswith("open from Monday to Saturday.")
+    assert found.sources[rule.source - 1].document.endswith("opening-hours.md")
+    assert found.sources[answer.source - 1].document.endswith("how-to-find-us.md")
+
+
 def test_in_the_terminal(
     build: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

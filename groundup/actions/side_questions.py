@@ -1,0 +1,73 @@
+"""Questions beside what a message orders: "unfreeze 6630, oh and what time do you shut?".
+
+A clause that begins as a question does and goes to the end of its sentence may be one. Which of them
+documents answer is decided where the action is known (`beginnings.py`): those that ask for no action
+and give it no value. Plain rules over the words, in English.
+"""
+
+import re
+
+from groundup.actions.intent_words import VALUE_TYPES, words_of
+from groundup.actions.message_form import ASKING, asking_tail, message_form
+
+_SENTENCE = re.compile(r"\S.*?(?:[.!?]+(?=\s|\Z)|\Z)", re.DOTALL)
+# Before a question: the beginning of a sentence, a pause or a word that joins.
+_JOINT = r"(?:oh|and|also|plus|btw|by the way|ps|p\.s\.)\b"
+_BEGINS = re.compile(rf"\A|[,;:)]+\s+|\s[-–—]+\s*|\.{{2,}}\s*|\s(?={_JOINT})", re.IGNORECASE)
+_LEAD = re.compile(
+    rf"\A(?:(?:{_JOINT}|ah|just|then|(?:a |one )?(?:quick|more|last|other|another) (?:question|thing))"
+    r"[\s,:-]*)+",
+    re.IGNORECASE,
+)
+# Without a question mark the words must stand as they do in a question: not "and when I got home".
+_PLAINLY_ASKED = re.compile(
+    r"(?:how (?:much|many|long|late|early|far|often|old|do|does|can|is|are)|(?:what|where|when)'?s"
+    r"|what (?:time|is|are|do|does|if)|(?:where|when|why) (?:is|are|do|does|can|will|must)"
+    r"|(?:is|are|do|does|can|will) (?:you|i|we|it|there|they))\b",
+    re.IGNORECASE,
+)
+# These offer a value instead: "at 7, or is 8 better?", "what about Friday?".
+_OFFERS = re.compile(r"(?:or|what about|how about|actually|rather|instead)\b", re.IGNORECASE)
+
+
+def question_spans(message: str) -> list[tuple[int, int]]:
+    """Return where the clauses of a message stand that may be questions, with what joins them to
+    the others.
+
+    >>> message = "Freeze 4417, oh and what time do you shut? Thanks"
+    >>> [message[slice(*each)] for each in question_spans(message)]
+    [', oh and what time do you shut?']
+    >>> question_spans("Card 8052, which was stolen. And when I got home, can you freeze it?")
+    []
+    """
+    return [
+        (sentence.start() + begins.start(), sentence.end())
+        for sentence in _SENTENCE.finditer(message)
+        for begins in [_question_in(sentence[0])]
+        if begins is not None
+    ]
+
+
+def asked_words(clause: str) -> str:
+    """Return a question without what joins it to other clauses.
+
+    >>> asked_words(", oh and what time do you shut?")
+    'what time do you shut?'
+    """
+    text = " ".join(clause.split()).lstrip(" ,;:)-–—.")
+    return _LEAD.sub("", text, count=1)
+
+
+def _question_in(sentence: str) -> re.Match[str] | None:
+    """Return where the first question of a sentence begins."""
+    return next((each for each in _BEGINS.finditer(sentence) if _asks(sentence, each)), None)
+
+
+def _asks(sentence: str, begins: re.Match[str]) -> bool:
+    core = asked_words(sentence[begins.start() :])
+    if _OFFERS.match(core) or asking_tail(core) or not words_of(core) - VALUE_TYPES:
+        return False
+    if not core.endswith("?"):
+        return _PLAINLY_ASKED.match(core) is not None and message_form(core) == "question"
+    form = message_form(core)
+    return form == "may" or (form == "question" and ASKING.match(core) is not None)
