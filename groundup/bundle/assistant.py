@@ -89,14 +89,19 @@ def assistant_parts(path: Path, *, with_model: bool = False) -> AssistantParts |
     model is one of them where it is asked for, or where its indexes have no encoder, over which an
     assistant is served otherwise.
 
-    Raises ConfigError (documents changed since, an encoder that is not here), ModelError (a model
-    is needed, and there is none), FormatError.
+    Raises ConfigError (documents changed since, an encoder that is not here, `with_model` where no
+    model is), ModelError (a model is needed, and there is none), FormatError.
     """
     is_index, indexes = (path / INDEX_FILE).is_file(), tuple(index_folders(path))
     if is_index:
         indexes = (path,)
     if not indexes:
         return None
+    if with_model and (is_index or encoder_alone(path)):
+        raise ConfigError(
+            f"{path} has no model that writes, so --with-model has nothing to carry.",
+            fix="Leave it out: an assistant answers in quotations without one.",
+        )
     encoders = dict.fromkeys(name for folder in indexes for name in _encoders_of(folder))
     model, left_out_bytes, actions = None, 0, None
     if not is_index:

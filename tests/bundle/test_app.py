@@ -36,8 +36,10 @@ def test_a_small_model_is_a_page_that_says_how_to_open_it(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "app"
-    assert run(["app", str(model), "--out", str(out), "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)
+    assert run(["app", str(model), "--out", str(out), "--with-model", "--json"]) == 0
+    said = capsys.readouterr()
+    made = json.loads(said.out)
+    assert "no documents to answer from, so --with-model changes nothing" in said.err
     assert made["form"] == "page" and "</html>" in (out / "model.html").read_text()
     assert "Open model.html in a browser" in (out / "README.txt").read_text()
     assert verify_path(out).unlisted == 0

@@ -154,6 +154,14 @@ def test_a_tuned_encoder_is_carried_without_the_weights_that_the_other_one_has(
     assert [file.parent.name for file in place.parent.rglob("*/model.safetensors")] == weights
 
 
+def test_a_model_is_not_carried_where_there_is_none(
+    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["app", str(build / "index"), "--out", str(tmp_path / "app"), "--with-model"]
+    assert run(command) == 2
+    assert "no model that writes, so --with-model has nothing to carry" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("with_model", [False, True])
 def test_the_model_that_writes_is_carried_where_it_is_asked_for(
     build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_model: bool
