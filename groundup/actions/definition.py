@@ -193,10 +193,14 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Rule:
-    """A policy: where `refuse_if` gives a true value, the action is refused with `say`."""
+    """A policy: where `refuse_if` gives a true value, the action is refused with `say`, or handed
+    over to another one.
+    """
 
     refuse_if: str
-    say: str
+    say: str = ""
+    instead: str = ""
+    """The action that goes on with the values in place of a refusal."""
     document: str = ""
     """Where the policy stands; "" for a rule of form, such as a day that is past."""
     quote: str = ""
@@ -207,6 +211,8 @@ class Rule:
     """Which ones; (): all that may be asked."""
 
     def __post_init__(self) -> None:
+        one = bool(self.say) != bool(self.instead)
+        require(one, "say", repr(self.say), "given, or instead")
         both = bool(self.document) == bool(self.quote)
         require(both, "quote", repr(self.quote), "given together with document")
         plain = not self.ask_again or not self.ends

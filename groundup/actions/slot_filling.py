@@ -77,6 +77,8 @@ class SlotFilling:
         aside = {name: each for name, each in self.state.set_aside.items() if name not in values}
         self.state = replace(self.state, values=values, set_aside=aside, asked="")
         self.state = replace(self.state, taken_up=False, guessed=False)
+        if progress.refused is not None and progress.refused.instead:
+            return self._handed_over(progress.refused.instead, read)
         if progress.refused is not None or progress.missing is not None:
             return self._stopped(action, progress, read)
         chosen = self._chosen_row(progress.needed, progress)
@@ -106,6 +108,15 @@ class SlotFilling:
         )
         return Step(state, replace(turn, kind="confirm", text=text))
 
+    def _handed_over(self, name: str, read: MessageValues) -> Step:
+        """Go on with the values in another action."""
+        action = self.actions.action(name)
+        assert action is not None
+        kept = {**self.state.set_aside, **self.state.values}
+        values = {slot.name: kept[slot.name] for slot in action.askable if slot.name in kept}
+        self.state = replace(self.state, action=name, set_aside={}, key="", fingerprint="")
+        return self._go_on(action, values, read)
+
     def _settled(
         self, action: Action, held: Mapping[str, HeldValue], read: MessageValues
     ) -> dict[str, HeldValue]:
@@ -116,7 +127,8 @@ class SlotFilling:
             fits = []
             for value in read.either.get(name, ()):
                 tried = advance(action, self.world, {**held, name: value}, self.known)
-                if tried.refused is None and tried.missing is None:
+                is_refused = tried.refused is not None and not tried.refused.instead
+                if not is_refused and tried.missing is None:
                     fits.append(value)
             if len(fits) == 1:
                 return {name: fits[0]}

@@ -50,12 +50,27 @@ def faults(found: ActionSet) -> Iterator[ActionFault]:
 def faults_beside(found: ActionSet, tables: WorldTables) -> Iterator[ActionFault]:
     """Yield all that is wrong with actions beside some tables."""
     titles: set[str] = set()
+    yield from _handed_over(found)
     for action in found.actions:
         if action.title in titles:
             reason = f"is {action.title!r} like that of another action"
             yield ActionFault(f"actions.{action.name}.title", reason)
         titles.add(action.title)
         yield from _Checks(action, tables).faults()
+
+
+def _handed_over(found: ActionSet) -> Iterator[ActionFault]:
+    """Yield rules that hand over to what is no action, or to one that may hand over again."""
+    handing = {each.name for each in found.actions if any(rule.instead for rule in each.rules)}
+    names = [each.name for each in found.actions]
+    for action in found.actions:
+        for number, rule in enumerate(action.rules):
+            where = f"actions.{action.name}.rules[{number}].instead"
+            if rule.instead and rule.instead not in names:
+                hint = did_you_mean(rule.instead, names)
+                yield ActionFault(where, f"names no action: '{rule.instead}'. {hint}".rstrip(" ."))
+            elif rule.instead in handing:
+                yield ActionFault(where, f"names '{rule.instead}', which hands over itself")
 
 
 class _Checks:
@@ -139,7 +154,10 @@ class _Checks:
     def _rules(self) -> Iterator[ActionFault]:
         for number, rule in enumerate(self.action.rules):
             where = f"{self.where}.rules[{number}]"
-            yield from self._condition(f"{where}.refuse_if", rule.refuse_if, rule.say, self.known)
+            say: str | None = rule.say
+            if rule.instead:
+                say = None
+            yield from self._condition(f"{where}.refuse_if", rule.refuse_if, say, self.known)
             if rule.ends:
                 continue
             again = self.tables.query(rule.refuse_if).parameters
@@ -153,7 +171,9 @@ class _Checks:
                     f"{did_you_mean(name, self.askable)}".rstrip("."),
                 )
 
-    def _condition(self, where: str, sql: str, say: str, known: Set[str]) -> Iterator[ActionFault]:
+    def _condition(
+        self, where: str, sql: str, say: str | None, known: Set[str]
+    ) -> Iterator[ActionFault]:
         checked = self.tables.query(sql)
         if checked.fault:
             yield ActionFault(where, checked.fault)
@@ -161,7 +181,8 @@ class _Checks:
         if len(checked.columns) != 1:
             yield ActionFault(where, f"gives {len(checked.columns)} values, expected one")
         yield from self._unknown(where, checked.parameters, known)
-        yield from self._sentence(f"{where.rpartition('.')[0]}.say", say, known)
+        if say is not None:
+            yield from self._sentence(f"{where.rpartition('.')[0]}.say", say, known)
 
     def _changes(self, where: str, change: Effect | Undo, known: Set[str]) -> Iterator[ActionFault]:
         for number, sql in enumerate(change.sql):

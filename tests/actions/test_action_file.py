@@ -33,6 +33,7 @@ def test_actions_are_read_with_their_slots_in_the_order_asked(cafe: Path) -> Non
 
 
 RULE = 'refuse_if = "SELECT :guests > 8"'
+DAY = 'say = "{day} is past."'
 SQL = 'sql = "DELETE FROM bookings WHERE reference = :booking"'
 
 
@@ -59,6 +60,9 @@ SQL = 'sql = "DELETE FROM bookings WHERE reference = :booking"'
         (RULE, "refuse_if = \"SELECT date('now')\"", "asks the clock"),
         (RULE, 'refuse_if = "PRAGMA user_version"', "may not use PRAGMA"),
         (RULE, "refuse_if = \"SELECT load_extension('x')\"", r"load_extension"),
+        (RULE, RULE + '\ninstead = "cancel_booking"', "say must be given, or instead"),
+        (DAY, 'instead = "cancel_bookin"', r"instead names no action: 'cancel_bookin'.*'cancel_booking'"),
+        (DAY, 'instead = "book_table"', "instead names 'book_table', which hands over itself"),
         ('document = "bookings.md"\n', "", "quote must be given together with document"),
         ("We are full on {day}", "We are full, {reference}, on {day}", "say names {reference}, which is not known"),
         ('title = "Cancel a booking"', 'title = "Book a table"', "title is 'Book a table' like that of another"),

@@ -59,12 +59,12 @@ def found_of(pack: str, action: Action, values: dict[str, Any]) -> dict[str, Any
 
 
 def refusing(pack: str, name: str, values: dict[str, Any]) -> list[str]:
-    """Return the quotes of the rules that refuse, of those without one what they say."""
+    """Return the quotes of the rules that refuse, of those without one what they say or what goes on instead."""
     action = actions_of(pack).action(name)
     assert action is not None
     known = found_of(pack, action, values)
     return [
-        rule.quote or rule.say
+        rule.quote or rule.say or rule.instead
         for rule in action.rules
         if set(parameters(pack, rule.refuse_if)) <= known.keys()
         and world(pack).execute(rule.refuse_if, known).fetchone()[0]
@@ -88,7 +88,7 @@ def test_each_rule_of_a_pack_has_its_border_tested(pack: str) -> None:
         cases = BORDERS[pack].get(action.name, [])
         tested = [beginning for case in cases for beginning, _ in case.get("refused", ())]
         for rule in action.rules:
-            said = rule.quote or rule.say
+            said = rule.quote or rule.say or rule.instead
             assert said.startswith((*tested, *SIGNED_IN)), (action.name, said)
 
 
