@@ -86,11 +86,13 @@ class Dialogue(SettingApart):
         return made
 
     def _replied(self) -> Step:
+        second = self._with_second()
+        if second is not None:
+            return second
         noted = self._set_apart()
         made = self._answered()
-        if noted and made.turn is not None and made.turn.kind in ("ask", "confirm"):
-            text = f"{made.turn.action.say('first_this')} {made.turn.text}"
-            made = replace(made, turn=replace(made.turn, text=text))
+        if noted:
+            made = self._first_this(made)
         return made
 
     def _answered(self) -> Step:

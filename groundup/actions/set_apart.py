@@ -9,10 +9,12 @@ from dataclasses import replace
 
 from groundup.actions.beginnings import Beginnings
 from groundup.actions.definition import Action, Slot
+from groundup.actions.endings import Step
 from groundup.actions.intent import NEAR
 from groundup.actions.intent_words import CODE, VALUE_TYPES, words_of
 from groundup.actions.likely import likely_actions
 from groundup.actions.own_words import own_words
+from groundup.actions.pending import pending
 from groundup.actions.reading import Reading, blanked
 from groundup.actions.replies import reads_no, reads_yes
 from groundup.actions.side_questions import asked_words, question_spans
@@ -23,6 +25,7 @@ from groundup.actions.wishes import (
     corrects,
     listed_wishes,
     parts_behind,
+    second_of_two,
     wishes_of,
 )
 from groundup.language.terms import words
@@ -109,6 +112,37 @@ class SettingApart(Beginnings):
             self.message, self.own = head, own_words(head)
             return True
         return False
+
+    def _with_second(self) -> Step | None:
+        """Keep the second of two things for later, where the first one is shown or under way: "no
+        wait, two tables, the other for 6"; what was said of the first one holds.
+        """
+        action, held = self.actions.action(self.state.action), self.state.values
+        waiting = pending(self.actions, self.state)
+        if action is None or waiting is None or self.state.waits not in ("confirm", "value"):
+            return None
+        said = second_of_two(self.own, action.title)
+        if said is None or (waiting.asked is not None and waiting.asked.type == "text"):
+            return None
+        head, start = said
+        behind = " " * start + self.message[start:]
+        other = self._read(action, behind).values
+        if all(name in held and held[name].value == other[name].value for name in other):
+            return None
+        wishes = (*self.state.wishes, Wish(action.name, behind))[:MAX_WISHES]
+        self.state = replace(self.state, wishes=wishes)
+        first = self._read(action, head)
+        made = Step(self.state, waiting)
+        if first.values:
+            made = self._go_on(action, {**held, **first.values}, first)
+        return self._first_this(made)
+
+    def _first_this(self, made: Step) -> Step:
+        """Return a step with the sentence that something else comes next."""
+        if made.turn is None or made.turn.kind not in ("ask", "confirm"):
+            return made
+        text = f"{made.turn.action.say('first_this')} {made.turn.text}"
+        return replace(made, turn=replace(made.turn, text=text))
 
     def _answers(self, action: Action, asked: Slot | None, head: str) -> bool:
         """Whether the first part of a reply is the answer to the question that waits."""

@@ -76,6 +76,9 @@ _HAVING = re.compile(
     r" (?:an?|the|my|our|\w+ tables?)\b(?! new)",
     re.I,
 )
+# "two tables, the other for 6"
+_TWO = re.compile(r"\b(?:two|2)\s+((?:\w+\s+)?\w+s)\b", re.I)
+_THE_OTHER = re.compile(r"\b(?:(?:the|an?) (?:other|second|2nd)|another|one more)(?: one)?\b", re.I)
 _FIRST = re.compile(r"\b(?:first|former|1st)\b", re.I)
 _SECOND = re.compile(r"\b(?:second|latter|last|2nd)\b", re.I)
 
@@ -188,6 +191,24 @@ def adds_to(message: str, start: int) -> bool:
     assert sign is not None
     is_beside = _BESIDE.search(message, sign.start()) is not None
     return is_beside and not corrects(message, start)
+
+
+def second_of_two(message: str, title: str) -> tuple[str, int] | None:
+    """Return what a message says of the first of two things of an action's title, and where what it
+    says of the other one begins; None: it speaks of no two.
+
+    >>> second_of_two("no wait, two tables, the other for 6", "Book a table")
+    ('no wait,           , ', 30)
+    >>> second_of_two("no, the other card", "Freeze a card") is None
+    True
+    """
+    things = words_of(title)
+    both = next((each for each in _TWO.finditer(message) if words_of(each[1]) & things), None)
+    other = both and _THE_OTHER.search(message, both.end())
+    if not both or not other:
+        return None
+    head = message[: both.start()] + " " * len(both[0]) + message[both.end() : other.start()]
+    return head, other.end()
 
 
 def corrects(message: str, start: int) -> bool:

@@ -213,3 +213,29 @@ def test_no_to_the_question_of_a_second_wish_leaves_what_was_done(tmp_path: Path
     turn = guest.hear("Freeze 4417. And I also want to change a limit.", "yes")
     assert turn.asked is not None and "4417 is frozen" in turn.text
     assert guest.hear("no thanks").text == "All right, it stays as it is."
+
+
+@pytest.mark.parametrize(
+    ("reply", "guests"),
+    [
+        ("no wait, two tables, the other for 6", (2, 6)),
+        ("sorry, two tables please: one for 3 and another for 5", (3, 5)),
+    ],
+)
+def test_the_second_of_two_is_shown_behind_the_first(
+    tmp_path: Path, reply: str, guests: tuple[int, int]
+) -> None:
+    file = tmp_path / "world.sqlite"
+    guest = Talker(ActionDesk(packaged_packs()["restaurant"], world=file, today=TODAY))
+    wish = "Book a table for 2 people on 4 December at 6:30 pm, Kim Doyle, 01632 960700"
+    first = guest.hear(wish, reply)
+    assert first.kind == "confirm" and f"A table for {guests[0]} on" in first.text
+    second = guest.hear("yes")
+    assert second.kind == "confirm" and second.reference
+    assert f"A table for {guests[1]} on Friday 4 December 2026 at 18:30" in second.text
+    assert guest.hear("yes").kind == "done"
+
+
+def test_the_other_one_alone_corrects(tmp_path: Path) -> None:
+    corrected = bank_customer(tmp_path).hear("Freeze card 4417", "no, the other card, 8052")
+    assert corrected.kind == "confirm" and "8052" in corrected.text
