@@ -31,7 +31,7 @@ from groundup.actions.wishes import (
 from groundup.language.terms import words
 
 # Forms of an order, and the kinds of values with which a message of any form is one.
-ORDERING, ORDERED_VALUES = ("request", "please"), 2
+ORDERING, ORDERED_VALUES = ("request", "please"), 3
 
 
 class SettingApart(Beginnings):
