@@ -46,7 +46,7 @@ class Beginnings(SlotFilling):
     def _begin(self) -> Step:
         if self.heard.is_unsure:
             name = self.chooser.choose(self.own, is_unsure=True)
-            return Step(self.state) if name is None else self._which(OFFERED, name)
+            return self._which(OFFERED, name)
         found = wishes_of(self.message, self.chooser, self._says_all)
         wishes = [one for each in found for one in listed_wishes(self.actions, each)][:MAX_WISHES]
         if len(found) < 2 and (either := self.chooser.either(self.own)) is not None:
@@ -67,10 +67,10 @@ class Beginnings(SlotFilling):
         found = likely_actions(self.chooser, self.actions, self.own, self._values_of)
         if not found and (mail := mail_of(self.message)):
             name = self.chooser.choose(mail)
-            return Step(self.state) if name is None else self._which(OFFERED, name)
+            return self._which(OFFERED, name)
         if len(found) != 1:
             names = [each.action for each in found]
-            return self._which(WHICH, *names) if names else Step(self.state)
+            return self._which(WHICH, *names)
         name = found[0].action
         made = self._start(Wish(name, self.message), ())
         if found[0].odds >= LIKELY:
@@ -79,16 +79,22 @@ class Beginnings(SlotFilling):
 
     def _values_of(self, name: str) -> Collection[str]:
         action = self.actions.action(name)
-        read = None if action is None else self._read(action, self.message)
-        return () if read is None else {*read.values, *read.unclear}
+        if action is None:
+            return ()
+        read = self._read(action, self.message)
+        return {*read.values, *read.unclear}
 
     def _says_all(self, name: str, text: str) -> bool:
         """Whether a text has all values of an action, and that is much."""
         action = self.actions.action(name)
         return action is not None and is_whole(action, self._read(action, text).values)
 
-    def _which(self, question: str, *names: str) -> Step:
-        return ask_which(self.actions, self.state, question, self.message, names)
+    def _which(self, question: str, *names: str | None) -> Step:
+        """Ask which of the actions is meant, or whether one is; without any the message is for none."""
+        found = [*filter(None, names)]
+        if not found:
+            return Step(self.state)
+        return ask_which(self.actions, self.state, question, self.message, found)
 
     def _start(self, wish: Wish, others: Sequence[Wish], more: MessageValues | None = None) -> Step:
         action = self.actions.action(wish.action)
