@@ -90,7 +90,7 @@ class Beginnings(SlotFilling):
         return action is not None and is_whole(action, self._read(action, text).values)
 
     def _which(self, question: str, *names: str | None) -> Step:
-        """Ask which of the actions is meant, or whether one is; without any the message is for none."""
+        """Ask which action is meant, or whether one is; without any the message is for none."""
         found = [*filter(None, names)]
         if not found:
             return Step(self.state)

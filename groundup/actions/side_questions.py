@@ -1,8 +1,8 @@
 """Questions beside what a message orders: "unfreeze 6630, oh and what time do you shut?".
 
-A clause that begins as a question does and goes to the end of its sentence may be one. Which of them
-documents answer is decided where the action is known (`beginnings.py`): those that ask for no action
-and give it no value. Plain rules over the words, in English.
+A clause that begins as a question does and goes to the end of its sentence may be one. Which of
+them documents answer is decided where the action is known (`set_apart.py`): those that ask for no
+action and give it no value. Plain rules over the words, in English.
 """
 
 import re
@@ -15,8 +15,8 @@ _SENTENCE = re.compile(r"\S.*?(?:[.!?]+(?=\s|\Z)|\Z)", re.DOTALL)
 _JOINT = r"(?:oh|and|also|plus|btw|by the way|ps|p\.s\.)\b"
 _BEGINS = re.compile(rf"\A|[,;:)]+\s+|\s[-–—]+\s*|\.{{2,}}\s*|\s(?={_JOINT})", re.IGNORECASE)
 _LEAD = re.compile(
-    rf"\A(?:(?:{_JOINT}|ah|just|then|(?:a |one )?(?:quick|more|last|other|another) (?:question|thing))"
-    r"[\s,:-]*)+",
+    rf"\A(?:(?:{_JOINT}|ah|just|then"
+    r"|(?:a |one )?(?:quick|more|last|other|another) (?:question|thing))[\s,:-]*)+",
     re.IGNORECASE,
 )
 # Without a question mark the words must stand as they do in a question: not "and when I got home".

@@ -141,8 +141,8 @@ def write_app(
         return _write_assistant(assistant, out, form, progress)
     if with_model:
         progress.say(
-            f"{model} has no documents to answer from, so --with-model changes nothing: the model is "
-            "all that is carried."
+            f"{model} has no documents to answer from, so --with-model changes nothing: "
+            "the model is all that is carried."
         )
     opened = open_model(model, select_compute("cpu"), progress=progress)
     if opened.kind == "encoder":

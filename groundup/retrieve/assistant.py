@@ -198,8 +198,8 @@ def read_conversation(
 
 
 def _acted(turn: ActionTurn, last: str, texts: AssistantTexts, search: Search) -> AssistantReading:
-    """Return the reply to a message that an action took: what the desk says, with the answer to what
-    was asked beside it above, or that there is none; where a rule refused, its sentence below.
+    """Return the reply to a message that an action took: what the desk says, above it the answer to
+    what was asked beside it, or that there is none; where a rule refused, its sentence below.
     """
     documents = rule_reading(last, turn.rule, search)
     if not turn.question:
