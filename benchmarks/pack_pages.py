@@ -92,7 +92,7 @@ Behind some stands what they are about, where no document answers them; to small
 itself replies in fixed words, and `groundup ask` should find nothing.
 This page is written by `python benchmarks/pack_pages.py {name}`.
 
-| | of | |
+| what came of it | questions | of these |
 |---|---|---|
 | a document answers it: an accepted answer stands in the first sentence shown | {len(answerable)} | {share(answerable, "right")} |
 | in a further sentence, or the right document is cited | {len(answerable)} | {share(answerable, "partly")} |
