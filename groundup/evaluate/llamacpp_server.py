@@ -7,12 +7,22 @@ stdout (`address`) once it listens on a free port of the loopback interface, and
 closed, also when its parent was killed.
 """
 
+import ctypes
+import importlib.util
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
-import xllamacpp
+try:
+    import xllamacpp
+except ImportError:  # it wants the system's OpenMP, which a bare Debian lacks; torch has one
+    torch = importlib.util.find_spec("torch")
+    assert torch is not None and torch.origin is not None
+    openmp = Path(torch.origin).parent / "lib" / "libgomp.so.1"
+    ctypes.CDLL(str(openmp), mode=ctypes.RTLD_GLOBAL)
+    import xllamacpp
 
 
 def parameters(path: str, context_tokens: int, threads: int, key: str, adapter: str) -> Any:

@@ -1,8 +1,10 @@
 """The gate before a GGUF goes out: a sound file passes in real llama.cpp, a spoiled one fails at the check that is meant for it."""
 
 import json
+import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,7 +19,7 @@ from forked_program import CODE, forker
 from torch import nn
 
 from groundup.errors import ConfigError, MissingExtra, ModelError
-from groundup.evaluate.llamacpp import LlamaError, LlamaServer, llama_server
+from groundup.evaluate.llamacpp import SERVER_PROGRAM, LlamaError, LlamaServer, llama_server
 from groundup.evaluate.parity import ParityReport, gate
 from groundup.evaluate.parity_checks import is_comparable
 from groundup.evaluate.parity_texts import HARD_STRINGS, PROMPTS, QUESTIONS
@@ -438,3 +440,20 @@ with llama_server(Path({str(f16)!r}), context_tokens=128) as llama:
 def listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="torch's OpenMP has another name")
+def test_where_the_system_has_no_openmp_llamacpp_takes_that_of_torch(tmp_path: Path) -> None:
+    """On a bare Debian `import xllamacpp` failed, and a build with it, at its export."""
+    program = """
+from pathlib import Path
+if "torch/lib/libgomp" not in Path("/proc/self/maps").read_text():
+    raise ImportError("libgomp.so.1: cannot open shared object file")
+raise SystemExit("imported")
+"""
+    (tmp_path / "xllamacpp.py").write_text(program)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-P", SERVER_PROGRAM], env=environment, stderr=subprocess.PIPE, text=True
+    )
+    assert done.stderr.strip() == "imported"
