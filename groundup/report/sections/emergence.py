@@ -121,7 +121,7 @@ def _band(suite: SuiteRows, shown: Sequence[str], x: Scale, top: float) -> Node:
 def _mark(row: JsonObject, model: str, x: Scale, y: float) -> Node:
     value, low, high = numbers(row, "value", "low", "high")
     bounds, (name, colour) = interval(row, whole_percent), MODELS[model]
-    look, title = f"mark mark-{colour}", f"{say(name)}: {percent(value)}"
+    look, title = f"mark mark-{colour}", with_colon(say(name), percent(value))
     if bounds:
         title += f" ({bounds})"
     if is_chance(row):
