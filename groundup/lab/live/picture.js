@@ -33,7 +33,8 @@ class Picture {
     room.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
     room.addEventListener("pointerdown", (event) => this.press(event));
     room.addEventListener("pointermove", (event) => this.move(event));
-    for (const name of ["pointerup", "pointercancel"]) room.addEventListener(name, (event) => this.release(event));
+    for (const name of ["pointerup", "pointercancel"]) room.addEventListener(name, ({ pointerId }) => this.pointers.delete(pointerId));
+    room.addEventListener("click", (event) => this.choose(event));
     room.addEventListener("keydown", (event) => this.key(event));
     room.addEventListener("blur", () => this.place(null));
     room.addEventListener("pointerenter", ({ clientX, clientY }) => (this.entered = { clientX, clientY, moved: false }));
@@ -97,7 +98,7 @@ class Picture {
     }
     this.room.removeAttribute("aria-busy");
     this.draw();
-    this.said.textContent ||= this.drawing.describe({ row: this.layout.rowOf("next"), column: this.drawing.chosen });
+    if (!this.cursor) this.said.textContent = this.drawing.describe({ row: this.layout.rowOf("next"), column: this.drawing.chosen });
     this.tell();
   }
 
@@ -196,10 +197,10 @@ class Picture {
     this.view = this.layout.zoomed(this.view, this.view.zoom + Math.log(parted), (now.x + other.x) / 2, (now.y + other.y) / 2);
   }
 
-  /** @param {PointerEvent} event */
-  release(event) {
-    const chosen = this.pointers.delete(event.pointerId) && this.pressed.steady && event.type === "pointerup";
-    if (chosen && this.layout) this.open(this.partAt(this.at(event)), this.at(event).y);
+  /** Not before all of a finger's events have come: the page is scrolled away under it. @param {MouseEvent} event */
+  choose(event) {
+    const at = this.at(event);
+    if (this.pressed?.steady && this.layout) this.open(this.partAt(at), at.y);
   }
 
   partAt({ x, y }) {

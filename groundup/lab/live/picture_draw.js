@@ -118,7 +118,7 @@ class PictureDrawing {
   /** The residual stream of each column, as thick as it is long as a vector. */
   streams() {
     const { num_layers } = this.look.config, { layout } = this, parts = [];
-    const begins = layout.rowOf("embedding"), ends = layout.rowOf("final"), widest = Math.max(1.5, Math.min(24, 0.4 * this.pitch));
+    const begins = layout.rowOf("embedding"), ends = layout.rowOf("final"), widest = Math.max(0.8, Math.min(24, 0.4 * this.pitch));
     const heights = [this.y(begins)];
     for (let layer = 0; layer < num_layers; layer++) heights.push(this.y(layout.rowOf("norm", layer)), this.y(layout.rowOf("attention", layer) + 1), this.y(layout.rowOf("feedforward", layer) + 1));
     for (const column of this.visibleColumns) {
@@ -128,7 +128,7 @@ class PictureDrawing {
         continue;
       }
       const lengths = [found.lengths[0], ...Array.from({ length: num_layers }, (_, layer) => [0, 1, 2].map((step) => found.lengths[2 * layer + step])).flat()];
-      const half = lengths.map((length) => Math.max(0.5, (0.5 * widest * length) / this.most).toFixed(1)), points = heights.map((y) => y.toFixed(1));
+      const half = lengths.map((length) => Math.max(0.4, (0.5 * widest * length) / this.most).toFixed(1)), points = heights.map((y) => y.toFixed(1));
       const right = half.map((size, index) => `${(x + Number(size)).toFixed(1)} ${points[index]}`), left = half.map((size, index) => `${(x - Number(size)).toFixed(1)} ${points[index]}`).reverse();
       const tail = half.at(-1), bottom = low.toFixed(1);
       parts.push(`<path class="flow${column === this.chosen ? " own" : ""}" d="M${right.join("L")}L${(x + Number(tail)).toFixed(1)} ${bottom}L${(x - Number(tail)).toFixed(1)} ${bottom}L${left.join("L")}Z"/>`);

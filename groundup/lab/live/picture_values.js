@@ -95,10 +95,10 @@ class PictureValues {
   }
 
   findClearest(layer) {
-    let found = { share: 0.4, long: "its heads look at several tokens", short: "look at several tokens" };
+    let found = { share: 0.4, long: "its heads look at several tokens", short: "heads look at several tokens" };
     for (let head = 0; head < this.live.config.num_heads; head++) {
-      const best = this.habits(layer, head)?.find(({ name }) => name !== "others") ?? { share: 0 }, words = `looks mostly ${HABITS[best.name]}`;
-      if (best.share > found.share) found = { share: best.share, long: `head ${head + 1} ${words}`, short: words };
+      const best = this.habits(layer, head)?.find(({ name }) => name !== "others") ?? { share: 0 }, where = HABITS[best.name];
+      if (best.share > found.share) found = { share: best.share, long: `head ${head + 1} looks mostly ${where}`, short: `head ${head + 1}: ${where}` };
     }
     return found;
   }
