@@ -5,6 +5,7 @@
 an action near, but not sure         asked which, or whether
 """
 
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from groundup.actions.wishes import (
     UNASKED,
     known_from,
     listed_wishes,
+    parts_behind,
     reference_of,
     wishes_of,
 )
@@ -47,8 +49,8 @@ class Beginnings(SlotFilling):
         if self.heard.is_unsure:
             name = self.chooser.choose(self.own, is_unsure=True)
             return self._which(OFFERED, name)
-        found = wishes_of(self.message, self.chooser, self._says_all)
-        wishes = [one for each in found for one in listed_wishes(self.actions, each)][:MAX_WISHES]
+        found = self._as_one(wishes_of(self.message, self.chooser, self._says_all))
+        wishes = [one for each in found for one in self._each_of(each)][:MAX_WISHES]
         if len(found) < 2 and (either := self.chooser.either(self.own)) is not None:
             return self._which(WHICH, *either)
         if not wishes:
@@ -59,6 +61,30 @@ class Beginnings(SlotFilling):
         made = _in_order(self.actions, self._start(wishes[0], wishes[1:]), wishes)
         is_told = len(wishes) == 1 and self.chooser.form(self.own) in UNASKED
         return as_guess(made) or made if is_told and not made.state.values else made
+
+    def _as_one(self, wishes: list[Wish]) -> list[Wish]:
+        """Return two wishes of which one's action may hand over to the other's as the other's."""
+        for one, other in itertools.permutations(wishes, 2):
+            action = self.actions.action(one.action)
+            handed = action is not None and other.action in {r.instead for r in action.rules}
+            if handed and len(wishes) == 2:
+                return [Wish(other.action, self.message)]
+        return wishes
+
+    def _each_of(self, wish: Wish) -> list[Wish]:
+        """Return a wish for each thing that one lists; of two halves with other values for the same
+        slots each its own: "sign Callum up for chess and Isla for art".
+        """
+        action = self.actions.action(wish.action)
+        for end, start in parts_behind(wish.message):
+            if action is None:
+                break
+            halves = [wish.message[:end], " " * start + wish.message[start:]]
+            one, other = (self._read(action, each).values for each in halves)
+            same = one.keys() & other.keys()
+            if len(same) > 1 and all(one[name].value != other[name].value for name in same):
+                return [Wish(wish.action, each) for each in halves]
+        return listed_wishes(self.actions, wish)
 
     def _begin_likely(self) -> Step:
         """Begin what a message asks for where no action is sure, as a guess where it is not likely by

@@ -14,7 +14,7 @@ that a wish in words that no example has, or with the form of a question, is kno
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -58,6 +58,8 @@ SURE, NEAR, TOLD = 0.5, -1.5, 1.5
 EITHER = 0.5
 # So far ahead is another action in a part of a message than the one of the whole message.
 CLEARLY = 2.5
+# The least length of a verb that may lack a letter.
+VERB_LETTERS = 6
 _SMALL_WORD = re.compile(r"\b[a-z]{5,}\b")
 
 
@@ -86,9 +88,8 @@ class ActionChooser:
             for each in actions
         }
         self._ordinary = self._words.spellings | ORDERS
-        self._swapped = _swapped(
-            text for each in actions for text in (each.title, *each.examples, *each.not_examples)
-        )
+        texts = [text for a in actions for text in (a.title, *a.examples, *a.not_examples)]
+        self._slips = _slips(texts, self._verbs)
         self.meanings: Meanings | None = None
         if embed is not None and actions:
             asked = {each.name: [each.title, *each.examples] for each in actions}
@@ -166,7 +167,7 @@ class ActionChooser:
     def _read(self, message: str) -> str:
         """Return what of a message is read."""
         text = unquoted(in_small_letters(message[:MAX_CHARACTERS], self._ordinary))
-        return _SMALL_WORD.sub(lambda each: self._swapped.get(each[0], each[0]), text)
+        return _SMALL_WORD.sub(lambda each: self._slips.get(each[0], each[0]), text)
 
     def _odds(self, message: str, labels: frozenset[str] = frozenset()) -> dict[str, float]:
         """Return the logarithm of the odds that a message asks for an action, for each one: that of
@@ -245,16 +246,24 @@ def _chooser(given: _Given) -> ActionChooser:
     return ActionChooser(given.actions)
 
 
-def _swapped(texts: Iterable[str]) -> dict[str, str]:
-    """Return the words of texts by what they are with two letters swapped: "cancle"."""
+def _slips(texts: Iterable[str], verbs: Collection[str]) -> dict[str, str]:
+    """Return the words of texts by what they are with two letters swapped ("cancle"), and the verbs
+    by what they are with a letter left out ("freze").
+    """
     known = {word for text in texts for word in words(text) if _SMALL_WORD.fullmatch(word)}
     found: dict[str, str] = {}
     for word in sorted(known):
-        for at in range(1, len(word) - 1):
-            slip = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+        slips = [word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in _inner(word)]
+        if word in verbs and len(word) >= VERB_LETTERS:
+            slips += [word[:at] + word[at + 1 :] for at in _inner(word)]
+        for slip in slips:
             if slip not in known and slip not in STOP_WORDS["en"]:
                 found[slip] = word
     return found
+
+
+def _inner(word: str) -> range:
+    return range(1, len(word) - 1)
 
 
 def _plain(text: str) -> str:

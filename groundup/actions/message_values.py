@@ -5,7 +5,7 @@ questions for those that are unclear. Names that the world knows (`Slot.among`) 
 import datetime
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from groundup.actions.definition import Action, Slot
@@ -36,6 +36,13 @@ _CHANGE = re.compile(
     r"(?:can (?:you|we|i) )?(?:make|change) (?:it|that)\b",
     re.IGNORECASE,
 )
+# "no hang on, it was (2023)"
+_NUMBER_ALONE = re.compile(
+    r"\A\W*(?:(?:no|sorry|oh|wait|actually|hang on|hold on|i meant?|it was|it's|it is|that's"
+    r"|should be|make it|number|the|year)\b\W*)*(\d{1,4})\W*(?:not \W*\d{1,4}\W*)?\Z",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"\d{1,4}")
 # The share of its words that were said before.
 MOST = 0.5
 # Clauses of which one may tell a choice, each of so many words at least.
@@ -165,6 +172,9 @@ def said_anew(action: Action, held: Mapping[str, HeldValue], message: str) -> Me
     Lane, Senby" after "4 Mill Lane, Senby". Most of its words are those of the text that was said.
     """
     texts = [slot for slot in action.askable if slot.type == "text" and slot.name in held]
+    number = _NUMBER_ALONE.match(message)
+    if number is not None:
+        return _number_anew(texts, held, number)
     if len(texts) != 1:
         return MessageValues()
     slot, said_before = texts[0], set(words(str(held[texts[0].name].value)))
@@ -177,3 +187,18 @@ def said_anew(action: Action, held: Mapping[str, HeldValue], message: str) -> Me
         found = HeldValue(value, "message", start, start + len(value), value)
         return MessageValues({slot.name: found})
     return MessageValues()
+
+
+def _number_anew(
+    texts: Sequence[Slot], held: Mapping[str, HeldValue], number: re.Match[str]
+) -> MessageValues:
+    """Return the one text that has one number, with another one of as many digits in its place."""
+    numbered = [slot for slot in texts if _NUMBER.search(str(held[slot.name].value))]
+    if len(numbered) != 1:
+        return MessageValues()
+    slot, before = numbered[0], str(held[numbered[0].name].value)
+    said = _NUMBER.findall(before)
+    value = before.replace(said[0], number[1])
+    if len(said) != 1 or len(said[0]) != len(number[1]) or not slot.accepts(value):
+        return MessageValues()
+    return MessageValues({slot.name: HeldValue(value, "message", *number.span(1), value)})

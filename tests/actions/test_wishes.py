@@ -239,3 +239,27 @@ def test_the_second_of_two_is_shown_behind_the_first(
 def test_the_other_one_alone_corrects(tmp_path: Path) -> None:
     corrected = bank_customer(tmp_path).hear("Freeze card 4417", "no, the other card, 8052")
     assert corrected.kind == "confirm" and "8052" in corrected.text
+
+
+def test_two_halves_with_values_of_their_own_are_two_wishes(tmp_path: Path) -> None:
+    desk = ActionDesk(packaged_packs()["school"], world=tmp_path / "world.sqlite", today=TODAY)
+    guest = Talker(desk, customer="reid")
+    first = guest.hear("Sign Callum up for chess and Isla for art please")
+    assert (first.values["child"].value, first.values["club"].value) == ("Callum", "chess")
+    second = guest.hear("yes")
+    assert (second.values["child"].value, second.values["club"].value) == ("Isla", "art")
+    assert second.kind == "confirm" and guest.hear("yes").kind == "done"
+
+
+def test_a_verb_that_lacks_a_letter_is_known(tmp_path: Path) -> None:
+    turn = bank_customer(tmp_path).hear("freze 4417 pls")
+    assert (turn.kind, turn.action.name) == ("confirm", "freeze_card")
+
+
+def test_a_number_alone_corrects_that_of_the_text(tmp_path: Path) -> None:
+    desk = ActionDesk(packaged_packs()["writing"], world=tmp_path / "world.sqlite", today=TODAY)
+    guest = Talker(desk)
+    paper = 'Note a reference for my paper "Moss on roofs": Okafor and Lund (2024)'
+    corrected = guest.hear(paper, "no hang on, it was (2023)")
+    assert corrected.kind == "confirm" and "Okafor and Lund (2023)" in corrected.text
+    assert guest.hear("no, 20").kind != "done"
