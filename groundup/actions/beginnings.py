@@ -75,16 +75,18 @@ class Beginnings(SlotFilling):
         """Return a wish for each thing that one lists; of two halves with other values for the same
         slots each its own: "sign Callum up for chess and Isla for art".
         """
-        action = self.actions.action(wish.action)
+        action, listed = self.actions.action(wish.action), listed_wishes(self.actions, wish)
+        if action is None or len(listed) > 1:
+            return listed
         for end, start in parts_behind(wish.message):
-            if action is None:
-                break
             halves = [wish.message[:end], " " * start + wish.message[start:]]
+            if self.chooser.form(halves[0]) in UNASKED:
+                continue
             one, other = (self._read(action, each).values for each in halves)
             same = one.keys() & other.keys()
             if len(same) > 1 and all(one[name].value != other[name].value for name in same):
                 return [Wish(wish.action, each) for each in halves]
-        return listed_wishes(self.actions, wish)
+        return listed
 
     def _begin_likely(self) -> Step:
         """Begin what a message asks for where no action is sure, as a guess where it is not likely by
