@@ -4,6 +4,7 @@ The slow tests are one each, since a step needs what the one before has made: so
 some ten minutes with them, most of these two builds.
 """
 
+import hashlib
 import json
 import os
 import runpy
@@ -40,8 +41,20 @@ def test_the_wheel_is_small_and_has_all_files_of_the_package(tmp_path: Path) -> 
     assert wheel.stat().st_size < MAX_BYTES
     with zipfile.ZipFile(wheel) as archive:
         members = archive.infolist()
-    inside = {each.filename for each in members if ".dist-info/" not in each.filename}
-    assert inside == set(listed.stdout.splitlines())
+        inside = {each.filename for each in members if ".dist-info/" not in each.filename}
+        assert inside == set(listed.stdout.splitlines())
+        bill = json.loads(
+            archive.read(next(each for each in members if "/sboms/" in each.filename))
+        )
+        noted = {
+            file["name"]: file["hashes"][0]["content"]
+            for each in bill["components"]
+            for file in each.get("components", [])
+        }
+        hashes = {each: hashlib.sha256(archive.read(each)).hexdigest() for each in noted}
+    assert noted == hashes
+    foreign = {each for each in inside if each.endswith((".safetensors", ".woff2"))}
+    assert foreign < noted.keys(), "packaging/bundled.cdx.json names what was made by or of others"
     # Neither when nor by whom it was built is in it.
     assert {each.date_time for each in members} == {(2020, 2, 2, 0, 0, 0)}
     assert {each.external_attr >> 16 & 0o777 for each in members} <= {0o644, 0o755}
