@@ -52,6 +52,9 @@ class Beginnings(SlotFilling):
         found = self._as_one(wishes_of(self.message, self.chooser, self._says_all))
         wishes = [one for each in found for one in self._each_of(each)][:MAX_WISHES]
         if len(found) < 2 and (either := self.chooser.either(self.own)) is not None:
+            handing = [each for each in itertools.permutations(either) if self._hands_over(*each)]
+            if handing:
+                return self._start(Wish(handing[0][0], self.message), ())
             return self._which(WHICH, *either)
         if not wishes:
             return Step(self.state)
@@ -65,11 +68,13 @@ class Beginnings(SlotFilling):
     def _as_one(self, wishes: list[Wish]) -> list[Wish]:
         """Return two wishes of which one's action may hand over to the other's as the other's."""
         for one, other in itertools.permutations(wishes, 2):
-            action = self.actions.action(one.action)
-            handed = action is not None and other.action in {r.instead for r in action.rules}
-            if handed and len(wishes) == 2:
+            if len(wishes) == 2 and self._hands_over(one.action, other.action):
                 return [Wish(other.action, self.message)]
         return wishes
+
+    def _hands_over(self, one: str, other: str) -> bool:
+        action = self.actions.action(one)
+        return action is not None and other in {each.instead for each in action.rules}
 
     def _each_of(self, wish: Wish) -> list[Wish]:
         """Return a wish for each thing that one lists; of two halves with other values for the same

@@ -17,7 +17,12 @@ from groundup.actions.own_words import own_words
 from groundup.actions.pending import pending
 from groundup.actions.reading import Reading, blanked
 from groundup.actions.replies import reads_no, reads_yes
-from groundup.actions.side_questions import asked_words, question_spans
+from groundup.actions.side_questions import (
+    asked_words,
+    asks_apart,
+    is_plainly_asked,
+    question_spans,
+)
 from groundup.actions.state import Wish
 from groundup.actions.wishes import (
     MAX_WISHES,
@@ -40,7 +45,7 @@ class SettingApart(Beginnings):
     def _without_questions(self) -> str:
         """Leave out of a message what it asks beside an order or a value, where documents answer
         that: it asks for no action and has no value. Return it. A yes with a question is no plain
-        yes, so it is left whole.
+        yes, so it is left whole, but for one on something else: "Yes, do that. And when do you shut?"
         """
         if self.heard.is_unsure or self.state.waits not in ("", "value", "confirm"):
             return ""
@@ -52,14 +57,14 @@ class SettingApart(Beginnings):
         rest = _blanked(self.message, spans)
         if not spans or not words(rest):
             return ""
-        actions = self._ordered(rest)
+        actions = self._ordered(rest, spans)
         if not actions or any(self._gives_more(each, spans, rest) for each in actions):
             return ""
         asked = " ".join(asked_words(self.own[start:end]) for start, end in spans)
         self.message, self.own = rest, _blanked(self.own, spans)
         return asked
 
-    def _ordered(self, rest: str) -> list[Action]:
+    def _ordered(self, rest: str, spans: Sequence[tuple[int, int]]) -> list[Action]:
         """Return the actions for which a message is without its questions; [] where these are what
         it is about: "My card was stolen. Which number do I call?".
         """
@@ -68,8 +73,11 @@ class SettingApart(Beginnings):
             if action is None:
                 return []
             asked = action.slot(self.state.asked)
-            if reads_yes(rest) or (asked is not None and asked.type == "text"):
+            if asked is not None and asked.type == "text":
                 return []
+            if reads_yes(rest):
+                is_apart = all(asks_apart(self.own[start:end]) for start, end in spans)
+                return [action] * (is_apart and self.state.waits == "confirm")
             return [action] * bool(self._read(action, rest, 0, asked).values)
         found = [*map(self.actions.action, self._asked_for(rest))]
         is_order = self.chooser.form(rest) in ORDERING or _has_values(rest)
@@ -85,12 +93,16 @@ class SettingApart(Beginnings):
         return [each.action for each in likely]
 
     def _gives_more(self, action: Action, spans: Sequence[tuple[int, int]], rest: str) -> bool:
-        """Whether questions have a value for an action that the rest of the message has not."""
+        """Whether questions have a value for an action that the rest of the message has not, or in
+        place of one that was chosen: not "what does a coffee on board cost?" for a surfboard.
+        """
         given = self._read(action, rest).values
+        is_plain = all(is_plainly_asked(self.own[start:end]) for start, end in spans)
         asked = " ".join(self.message[start:end] for start, end in spans)
         more = {*(found := self._read(action, asked)).values, *found.unclear} - given.keys()
-        slots = filter(None, map(action.slot, more))
-        return any(slot.type not in ("number", "name") for slot in slots)
+        slots = [slot for slot in map(action.slot, more) if slot is not None]
+        kept = [s for s in slots if s.type == "choice" and s.name in self.state.values and is_plain]
+        return any(slot.type not in ("number", "name") for slot in slots if slot not in kept)
 
     def _set_apart(self) -> bool:
         """Keep for later what a reply asks for behind its answer, and leave the answer alone to be

@@ -29,6 +29,14 @@ _PLAINLY_ASKED = re.compile(
 # These offer a value instead: "at 7, or is 8 better?", "what about Friday?".
 _OFFERS = re.compile(r"(?:or|what about|how about|actually|rather|instead)\b", re.IGNORECASE)
 
+_WANTS_TO_KNOW = re.compile(
+    r"(?:what|how|when|where|who|which|at what|from (?:what|when))\b", re.IGNORECASE
+)
+# What was said before, or may be.
+_MEANT = re.compile(
+    r"\b(?:it|its|that|this|these|those|they|them|their|there|then|he|she)\b", re.IGNORECASE
+)
+
 
 def question_spans(message: str) -> list[tuple[int, int]]:
     """Return where the clauses of a message stand that may be questions, with what joins them to
@@ -56,6 +64,32 @@ def asked_words(clause: str) -> str:
     """
     text = " ".join(clause.split()).lstrip(" ,;:)-–—.")
     return _LEAD.sub("", text, count=1)
+
+
+def is_plainly_asked(clause: str) -> bool:
+    """Whether a question only wants to know something.
+
+    >>> is_plainly_asked("What does tea cost?"), is_plainly_asked("could it be a bicycle instead?")
+    (True, False)
+    """
+    core = asked_words(clause)
+    return _WANTS_TO_KNOW.match(core) is not None and _OFFERS.search(core) is None
+
+
+def asks_apart(clause: str) -> bool:
+    """Whether a question is joined to what stands before, as a sentence of its own on something
+    else: not "And what does that cost?".
+
+    >>> asks_apart("And when do you shut?"), asks_apart("And is that free?"), asks_apart("Is it?")
+    (True, False, False)
+    """
+    text = clause.lstrip(" ,;:)-–—.")
+    return (
+        text[:1].isupper()
+        and _LEAD.match(text) is not None
+        and is_plainly_asked(clause)
+        and _MEANT.search(text) is None
+    )
 
 
 def _question_in(sentence: str) -> re.Match[str] | None:

@@ -69,11 +69,11 @@ _BESIDE = re.compile(r"\b(?:also|too|as well|same|another|one more|next)\b", re.
 _CORRECTS = re.compile(
     r"\b(?:(?:make|change) (?:it|that)|not|instead|rather|but|actually|sorry|meant)\b", re.I
 )
-# "we have a table on Thursday" tells what there is.
+# "we have a table on Thursday" tells what there is, "I have a clash: please cancel W6CAR8" orders.
 _HAVING = re.compile(
     r"(?:\W|\b(?:hi|hello|hey|so|and|well)\b)*(?:i|we|he|she|they)(?:'ve|'s)?"
     r"(?: (?:have|had|has|got))+"
-    r" (?:an?|the|my|our|\w+ tables?)\b(?! new)",
+    r" (?:an?|the|my|our|\w+ tables?)\b(?! new)(?!.*:\s*(?:please|can|could)\b)",
     re.I,
 )
 # "two tables, the other for 6"

@@ -70,8 +70,15 @@ def test_a_value_is_taken_and_the_question_behind_it_set_apart(desk: ActionDesk)
 def test_a_yes_with_a_question_is_no_yes(desk: ActionDesk, tmp_path: Path) -> None:
     for reply in ("Yes. Does it cost anything?", "yes, and what time do you shut?"):
         assert last_of(desk, "Freeze card 8052", reply) is None
+        assert last_of(desk, "Freeze card 8052", "Yes. And what does that cost?") is None
     pending = desk.pending("Freeze card 8052-" + reply, ["Freeze card 8052", reply])
     assert pending is not None and pending.kind == "confirm"
+
+
+def test_a_yes_and_a_question_on_something_else_are_two_things(desk: ActionDesk) -> None:
+    turn = last_of(desk, "Freeze card 8052", "Yes, do that. And when do you shut on Saturday?")
+    assert turn is not None and turn.kind == "done" and "8052" in turn.text
+    assert turn.question == "when do you shut on Saturday?"
 
 
 def test_an_order_within_quotation_marks_is_no_question(desk: ActionDesk) -> None:
