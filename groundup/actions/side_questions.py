@@ -32,9 +32,10 @@ _OFFERS = re.compile(r"(?:or|what about|how about|actually|rather|instead)\b", r
 _WANTS_TO_KNOW = re.compile(
     r"(?:what|how|when|where|who|which|at what|from (?:what|when))\b", re.IGNORECASE
 )
-# What was said before, or may be.
+# What was said before, or may be; what the writer does may be the action.
 _MEANT = re.compile(
-    r"\b(?:it|its|that|this|these|those|they|them|their|there|then|he|she)\b", re.IGNORECASE
+    r"\b(?:it|its|that|this|these|those|they|them|their|there|then|he|she|i|we|me|us)\b",
+    re.IGNORECASE,
 )
 
 
@@ -78,7 +79,7 @@ def is_plainly_asked(clause: str) -> bool:
 
 def asks_apart(clause: str) -> bool:
     """Whether a question is joined to what stands before, as a sentence of its own on something
-    else: not "And what does that cost?".
+    else: not "And what does that cost?" or "And how much do I pay?".
 
     >>> asks_apart("And when do you shut?"), asks_apart("And is that free?"), asks_apart("Is it?")
     (True, False, False)

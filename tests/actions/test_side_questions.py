@@ -68,9 +68,13 @@ def test_a_value_is_taken_and_the_question_behind_it_set_apart(desk: ActionDesk)
 
 
 def test_a_yes_with_a_question_is_no_yes(desk: ActionDesk, tmp_path: Path) -> None:
-    for reply in ("Yes. Does it cost anything?", "yes, and what time do you shut?"):
+    of_it = (
+        "Yes. Does it cost anything?",
+        "Yes. And what does that cost?",
+        "Yes. And how much do I pay?",
+    )
+    for reply in (*of_it, "yes, and what time do you shut?"):
         assert last_of(desk, "Freeze card 8052", reply) is None
-        assert last_of(desk, "Freeze card 8052", "Yes. And what does that cost?") is None
     pending = desk.pending("Freeze card 8052-" + reply, ["Freeze card 8052", reply])
     assert pending is not None and pending.kind == "confirm"
 
