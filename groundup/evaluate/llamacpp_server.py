@@ -21,6 +21,8 @@ except ImportError:  # it wants the system's OpenMP, which a bare Debian lacks; 
     torch = importlib.util.find_spec("torch")
     assert torch is not None and torch.origin is not None
     openmp = Path(torch.origin).parent / "lib" / "libgomp.so.1"
+    if not openmp.exists():
+        raise
     ctypes.CDLL(str(openmp), mode=ctypes.RTLD_GLOBAL)
     import xllamacpp
 

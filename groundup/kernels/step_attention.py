@@ -117,21 +117,19 @@ def int8_scores(queries: Array, rounded: Array, keys: Array, starts: Array, scor
     width = queries.shape[0] // heads
     places, numbers, sums = starts.ctypes.data, rounded.ctypes.data, scores.ctypes.data
     apart = rounded.itemsize * width
-    scale = round_head(queries, rounded, 0, width)
+    first = round_head(queries, rounded, 0, width)
     if heads == 1:
         eight_dots(keys, places, numbers, 0, width, count, sums, 0)
-        scale_scores(scores[0], scale, keys, starts, width)
+        scale_scores(scores[0], first, keys, starts, width)
         return
-    others = round_head(queries, rounded, 1, width), round_head(queries, rounded, 2, width)
+    second, third = round_head(queries, rounded, 1, width), round_head(queries, rounded, 2, width)
+    scales = (first, second, third, round_head(queries, rounded, heads - 1, width))
     if heads == 3:
         eight_dots_of_3(keys, places, numbers, apart, width, count, sums, room)
     else:
-        fourth = round_head(queries, rounded, 3, width)
         eight_dots_of_4(keys, places, numbers, apart, width, count, sums, room)
-        scale_scores(scores[3], fourth, keys, starts, width)
-    scale_scores(scores[0], scale, keys, starts, width)
-    scale_scores(scores[1], others[0], keys, starts, width)
-    scale_scores(scores[2], others[1], keys, starts, width)
+    for h in range(heads):
+        scale_scores(scores[h], scales[h], keys, starts, width)
 
 
 @compiled
