@@ -46,6 +46,7 @@ from groundup.data.reading.extracted import (
     whole_document,
     zip_parts,
 )
+from groundup.data.reading.html_disclosures import open_disclosures
 from groundup.data.reading.html_documentation import (
     mark_article,
     prepare_documentation,
@@ -106,6 +107,7 @@ def html_text(data: bytes | str, headings: bool = False, *, site: bool = False) 
         return trafilatura.html2txt(data) or ""
     extract, title, contacts, code = trafilatura.extract, list[str](), list[str](), list[str]()
     if headings:
+        open_disclosures(tree)
         code = prepare_documentation(tree)
     tree = prepare_tree(tree, headings)
     if headings:
