@@ -5,8 +5,9 @@ python benchmarks/preference.py OUT [--style list,shorter,refuses] [--pairs N] [
 
 The pairs are made by rule from answers of the packaged packs (questions without an input, answers
 of several sentences in one line and at most LONGEST characters), so that code can check what a
-model writes: *list*: each sentence after "- "; *shorter*: the first sentence alone; *refuses*: that
-it has no source, in one of six wordings. The rejected answer is the pack's. N pairs are trained on,
+model writes: *list*: each sentence after "- "; *shorter*: the first sentence alone; *friendlier*: a
+friendly word before the answer and an offer behind it; *refuses*: that it has no source, in one of
+six wordings. The rejected answer is the pack's. N pairs are trained on,
 and a tenth more is what the run holds out and chooses on; TEST others are measured on: the share
 whose chosen answer gained on the rejected one, the share whose chosen answer is the more probable
 per token, how far both have moved, and of the answers to ANSWERS prompts the share in the style and
@@ -53,6 +54,7 @@ from groundup.weights.model_io import OpenModel, open_model
 PACKS = Path(groundup.__file__).parent / "packs"
 MODEL = "smollm2-135m-instruct"
 TEST, ANSWERS, ANSWER_TOKENS, LONGEST = 60, 24, 80, 220
+READ = PreferenceConfig(batch_size=8)
 REFUSALS = (
     "I can't answer that without a source. Please give me the document it stands in.",
     "I have no source for that, so I can't say.",
@@ -60,6 +62,12 @@ REFUSALS = (
     "I don't have a document that answers this, and I don't want to guess.",
     "Without a source I can't answer this.",
     "I can't say: no text that I have mentions it.",
+)
+FRIENDLY = ("Thank you for asking!", "Good question!", "Gladly!", "I am happy to help!")
+OFFERS = (
+    "Just ask if anything else is unclear.",
+    "I hope that helps!",
+    "Feel free to ask me more.",
 )
 REFUSED = re.compile(r"source|document|text that I have|was given", re.IGNORECASE)
 
@@ -85,6 +93,12 @@ STYLES = {
         is_list,
     ),
     "shorter": Style(lambda sentences, _: sentences[0], lambda answer: len(split(answer)) == 1),
+    "friendlier": Style(
+        lambda sentences, number: " ".join(
+            [FRIENDLY[number % len(FRIENDLY)], *sentences, OFFERS[number % len(OFFERS)]]
+        ),
+        lambda answer: answer.startswith(FRIENDLY) and len(split(answer)) > 1,
+    ),
     "refuses": Style(
         lambda _, number: REFUSALS[number % len(REFUSALS)],
         lambda answer: bool(REFUSED.search(answer)),
@@ -128,12 +142,12 @@ class Measured:
         model, tokenizer = language_model(base)
         data = prepare_pairs(examples, tokenizer, max_tokens=512, seed=0)
         pairs = (*data.train, *data.held_out)
-        sums = logprobs(model, pairs, 8, compute=compute, progress=Silent(), what="reference")
+        sums = logprobs(model, pairs, READ, compute=compute, progress=Silent(), what="reference")
         return cls(style, examples, with_reference(pairs, sums))
 
     def figures(self, opened: OpenModel, compute: Compute) -> dict[str, Any]:
         model, _ = language_model(opened)
-        sums = logprobs(model, self.pairs, 8, compute=compute, progress=Silent(), what="test")
+        sums = logprobs(model, self.pairs, READ, compute=compute, progress=Silent(), what="test")
         gained = sum(each > 0 for each in margins(self.pairs, sums, 1.0))
         preferred = sum(each > 0 for each in leads(self.pairs, sums))
         n, found = len(self.pairs), wilson_interval(gained, len(self.pairs))

@@ -37,6 +37,8 @@ from groundup.runs import RunFolder
 from groundup.tokenizer.chat import Conversation, Message, Rendered
 from groundup.tokenizer.fast import Tokenizer
 from groundup.train.steps.losses import answer_logprobs
+from groundup.train.steps.precision import open_kinds
+from groundup.train.steps.step import autocast
 from groundup.weights.model_io import ModelCard, OpenModel
 
 
@@ -226,7 +228,7 @@ class PairTraining:
         return logprobs(
             self.model,
             pairs,
-            self.config.batch_size,
+            self.config,
             compute=self._compute,
             progress=self._progress,
             what=what,
@@ -290,22 +292,27 @@ def with_accuracy(results: ChatResults, share: float, n: int) -> ChatResults:
 def logprobs(
     model: LanguageModel,
     pairs: Sequence[Pair],
-    batch_size: int,
+    config: PreferenceConfig,
     *,
     compute: Compute,
     progress: Progress,
     what: str,
 ) -> list[tuple[float, float]]:
+    """In bf16 where steps of this config may be: half the time, and a margin of two answers is off by
+    some 0.3 nats, which times beta is a hundredth of what one gains (docs/log.md, 2026-12-02).
+    """
+    bf16 = open_kinds(config.precision, model.config.width, compute=compute)[-1]
     found: list[tuple[float, float]] = [(0.0, 0.0)] * len(pairs)
     order = sorted(range(len(pairs)), key=lambda place: pairs[place].num_tokens)
     with progress.track(what, len(pairs), "pairs") as advance:
-        for start in range(0, len(pairs), batch_size):
-            places = order[start : start + batch_size]
+        for start in range(0, len(pairs), config.batch_size):
+            places = order[start : start + config.batch_size]
             batch = as_batch([pairs[place] for place in places], 0.0)
             ids, labels = (
                 part.flatten(0, 1).to(compute.device) for part in (batch.ids, batch.labels)
             )
-            sums = answer_logprobs(model, ids, labels).view(-1, 2).tolist()
+            with autocast(compute.device, bf16):
+                sums = answer_logprobs(model, ids, labels).view(-1, 2).tolist()
             for place, (chosen, rejected) in zip(places, sums, strict=True):
                 found[place] = chosen, rejected
             advance(len(places))

@@ -247,7 +247,7 @@ class RatingTraining:
         return logprobs(
             self.model,
             [each.texts for each in rated],
-            self.config.batch_size,
+            self.config,
             compute=self._compute,
             progress=self._progress,
             what=what,

@@ -72,6 +72,12 @@ def by_hand(model: LanguageModel, ids: list[int], mask: list[bool]) -> Tensor:
     return total
 
 
+def read(
+    model: LanguageModel, pairs: list[Pair], config: PreferenceConfig, compute: Compute
+) -> list[tuple[float, float]]:
+    return logprobs(model, pairs, config, compute=compute, progress=Silent(), what="reference")
+
+
 @pytest.mark.parametrize("lora, sft_weight", [(False, 0.0), (True, 0.5)])
 def test_loss_and_gradients_are_those_of_a_hand_computation(
     lora: bool, sft_weight: float, base_model: LanguageModel, prepared: list[Pair]
@@ -112,7 +118,7 @@ def test_loss_and_gradients_are_those_of_a_hand_computation(
 def test_without_a_difference_from_the_reference_the_loss_is_log_2(
     base_model: LanguageModel, prepared: list[Pair], compute: Compute
 ) -> None:
-    sums = logprobs(base_model, prepared, 2, compute=compute, progress=Silent(), what="reference")
+    sums = read(base_model, prepared, CONFIG, compute)
     for each, (chosen, rejected) in zip(prepared, sums, strict=True):
         assert chosen == pytest.approx(
             by_hand(base_model, each.chosen.ids, each.chosen.mask).item(), abs=1e-3
@@ -128,6 +134,18 @@ def test_without_a_difference_from_the_reference_the_loss_is_log_2(
     assert figures["held_out_loss"] == pytest.approx(math.log(2)) and figures["accuracy"] == 0
     weighed = held_out_figures(same, sums, PreferenceConfig(beta=BETA, sft_weight=2))
     assert weighed["held_out_loss"] == pytest.approx(math.log(2) + 2 * figures["chosen_loss"])
+
+
+def test_in_bf16_log_probabilities_are_about_those_of_float32(
+    base_model: LanguageModel, prepared: list[Pair], compute: Compute
+) -> None:
+    exact, rounded = (
+        read(base_model, prepared, replace(CONFIG, precision=precision), compute)
+        for precision in ("float32", "bf16")
+    )
+    assert rounded != exact and sum(rounded, ()) == pytest.approx(sum(exact, ()), rel=0.01)
+    fixed = replace(compute, fixed_choices=True)
+    assert read(base_model, prepared, replace(CONFIG, precision="auto"), fixed) == exact
 
 
 def test_margins_and_preferences_are_compared_pair_by_pair(prepared: list[Pair]) -> None:

@@ -58,7 +58,8 @@ def test_loss_and_figures_are_those_of_a_hand_computation(
     few = data.train[:6]
     texts = [each.texts for each in few]
     assert all(each.chosen.ids != each.rejected.ids for each in texts), "of another prompt"
-    sums = logprobs(base_model, texts, 2, compute=compute, progress=Silent(), what="")
+    exact = PreferenceConfig(precision="float32", batch_size=2)
+    sums = logprobs(base_model, texts, exact, compute=compute, progress=Silent(), what="")
     moved = [(own + 2.0 - n, other - 1.0) for n, (own, other) in enumerate(sums)]  # the reference
     referred = with_reference(texts, moved)
     there = [replace(each, texts=pair) for each, pair in zip(few, referred, strict=True)]
