@@ -118,6 +118,11 @@ def _answer_lines(results: "ChatResults") -> list[str]:
             f"{words['before']:.1f} before, {words['after']:.1f} after, {words['reference']:.1f} "
             "wanted"
         )
+    if same := results.same_answer:
+        lines.append(
+            f"{same['after']} of them are answered {same['text'][:SHOWN_CHARACTERS]!r}, which "
+            f"{same['reference']} should be: that answer was learned, and not when to give it."
+        )
     return [*lines, ""] if lines else []
 
 

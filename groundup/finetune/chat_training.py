@@ -9,6 +9,7 @@ holds `ChatResults`, trained_on.json the hashes of the training examples
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -120,6 +121,10 @@ class ChatResults:
     answer_words: dict[str, float] | None = None
     """before, after, reference: mean words of these answers, of which at most ANSWER_TOKENS tokens
     are written.
+    """
+    same_answer: JsonObject | None = None
+    """text, after, reference: the answer that more than half of these prompts got, of how many, and
+    how many want it, where that is at most half as many.
     """
     forgetting: JsonObject | None = None
     """General text before and after (`evaluate.comparison.forgetting`)."""
@@ -362,7 +367,19 @@ def words_of(answers: list[JsonObject]) -> JsonObject:
         side: sum(len(str(each[side]).split()) for each in answers) / len(answers)
         for side in ("before", "after", "reference")
     }
-    return {"answers": answers, "answer_words": words}
+    return {"answers": answers, "answer_words": words, "same_answer": same_answer(answers)}
+
+
+def same_answer(answers: Sequence[JsonObject]) -> JsonObject | None:
+    """Whatever is asked is answered so: less was learned than the held-out loss says."""
+    after, reference = (
+        Counter(" ".join(str(each[side]).split()) for each in answers)
+        for side in ("after", "reference")
+    )
+    (text, count) = after.most_common(1)[0]
+    if 2 * count <= len(answers) or 2 * reference[text] > count:
+        return None
+    return {"text": text, "after": count, "reference": reference[text]}
 
 
 def fit_config_of(method: ChatMethod) -> FitConfig:

@@ -15,6 +15,7 @@ from groundup.cli.main import run
 from groundup.data.documents import PreferenceExample
 from groundup.device import Compute
 from groundup.errors import DataError
+from groundup.finetune.chat_training import same_answer
 from groundup.finetune.config import PreferenceConfig
 from groundup.finetune.preference import (
     READ_AT_EACH_END,
@@ -206,6 +207,17 @@ def test_chosen_answers_gain_on_held_out_pairs(
     assert fit_preference(open_base(), pairs, folder, config, compute=compute) == results
     assert open_model(folder.path, compute).config == open_base().config
     json.dumps(results.plain(), allow_nan=False)
+
+
+def test_an_answer_given_to_most_prompts_is_named_where_few_want_it() -> None:
+    def of(after: str, reference: str) -> list[dict[str, str]]:
+        sides = zip(after.split("|"), reference.split("|"), strict=True)
+        return [{"after": said, "reference": wanted} for said, wanted in sides]
+
+    found = same_answer(of("No.|No.| No.\n|Yes.", "No.|a|b|Yes."))
+    assert found == {"text": "No.", "after": 3, "reference": 1}
+    assert same_answer(of("No.|No.|No.|Yes.", "No.|No.|b|Yes.")) is None, "most of them want it"
+    assert same_answer(of("No.|No.|a|Yes.", "b|c|d|e")) is None, "half of them get it"
 
 
 def test_only_the_last_answer_counts(tokenizer: Tokenizer) -> None:

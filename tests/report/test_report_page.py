@@ -329,6 +329,7 @@ def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
             {"instruction": f"Say {n}", "before": "No.", "after": f"- {n}", "reference": "- yes"}
             for n in range(6)
         ],
+        "same_answer": {"text": "- <b>", "after": 5, "reference": 1},
         "examples": {"train": 360},
         "steps": 90,
         "beta": 0.1,
@@ -356,6 +357,7 @@ def test_a_run_on_preferences_has_its_page(tmp_path: Path) -> None:
     assert (
         "the chosen answers gained on the rejected ones" in said and "no clear difference" in said
     )
+    assert "5 of 6 held-out prompts are answered - <b>, which 1 should be" in said
     assert "Which 0? <i>" in said and "this <b>" in said and "2 that gained most" in said
     assert "✗ lost" in said and "✓ gained" in said
     assert left_in_english(tmp_path) == []

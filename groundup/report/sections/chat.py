@@ -63,6 +63,7 @@ def parts(stage: str, report: ReportData) -> Sequence[Child] | str:
     return [
         _what_was_done(report),
         _kept(run),
+        _same_answer(run.results),
         _cards(evaluated)
         or _cards(run.results)
         or note("No answers before and after were stored."),
@@ -105,6 +106,21 @@ def _kept(run: RunRecord) -> Node | None:
         "began with, which is kept as it was.",
         kind="warning",
     )
+
+
+def _same_answer(results: JsonObject) -> Node | None:
+    same = table(results, "same_answer")
+    if not same:
+        return None
+    learned = sentence(
+        "{count} of {whole} held-out prompts are answered {answer}, which {wanted} should be: that "
+        "answer was learned, and not when to give it.",
+        count=count(same, "after"),
+        whole=count(len(tables(results, "answers"))),
+        answer=foreign(text(same, "text"), "q"),
+        wanted=count(same, "reference"),
+    )
+    return note(*learned, kind="warning")
 
 
 def _figures(run: RunRecord, evaluated: JsonObject) -> Node | None:
@@ -328,6 +344,7 @@ def preference_parts(report: ReportData) -> Sequence[Child] | str:
         _preference_figures(run),
         verdict,
         _kept(run),
+        _same_answer(run.results),
         _cards(run.results),
         *_preference_curves(run),
         *_pairs(run.results),
