@@ -8,9 +8,10 @@
     RUN/fit.json               the run's identity, and what was measured before the first step
                                (train.checkpoint.identity)
     RUN/metrics.jsonl          a line per step: step, tokens, loss, learning_rate, grad_norm,
-                               elapsed_s; evaluations have "event": "evaluation" (others: "skipped",
-                               "rolled back", "re-aimed" with the new number of steps, "threads"
-                               with that of threads)
+                               elapsed_s; evaluations have "event": "evaluation", those of
+                               pretraining also the nats and tokens of pieces of validation text
+                               (others: "skipped", "rolled back", "re-aimed" with the new number of
+                               steps, "threads" with that of threads)
     RUN/samples.jsonl          samples of each evaluation: step, prompt, text, repetition,
                                longest_copy, copied_text
     RUN/logs/                  for TensorBoard and Weights & Biases (train.monitor.callbacks), if

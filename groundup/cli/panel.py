@@ -347,7 +347,7 @@ def _evaluation(view: TrainingView) -> str:
     shown = [
         f"{value:.3f} {names.get(name, plain(name.replace('_', ' ')))}"
         for name, value in view.evaluation.items()
-        if name not in ("event", "step", "evaluation_s", "elapsed_s")
+        if name not in ("event", "step", "evaluation_s", "elapsed_s", "pieces")
     ]
     if not shown:
         return ""

@@ -66,6 +66,24 @@ def summed_cross_entropy(
         return _LinearCrossEntropy.apply(hidden, weight, labels, dtype, needs, z_weight)
 
 
+@torch.no_grad()
+def label_cross_entropy(
+    hidden: Float[Tensor, "N C"],
+    weight: Float[Tensor, "V C"],
+    labels: Int[Tensor, " N"],
+    cap: float,
+) -> Float[Tensor, " N"]:
+    """-log p(label) in nats of each token, in float32, without a gradient."""
+    size = chunk_tokens(weight.shape[0], on_cpu=hidden.is_cpu)
+    losses = []
+    for chunk, wanted in zip(hidden.split(size), labels.split(size), strict=True):
+        logits = F.linear(chunk, weight)  # [chunk, V]
+        if cap:
+            logits = softcap(logits, cap)
+        losses.append(F.cross_entropy(logits.float(), wanted, reduction="none"))
+    return torch.cat(losses)
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(

@@ -218,6 +218,7 @@ class _Training:
         model, tokenizer = self.model, self.inputs.tokenizer
         return Hooks(
             evaluate=lambda: self.evaluation.measure(model),
+            beside=lambda: {"pieces": asdict(self.evaluation.validation.pieces)},
             sample=lambda step: show_sample(
                 self.evaluation.sampler.write(model, step), self.progress
             ),

@@ -369,13 +369,13 @@ class Session:
             return
         started = hooks.control.clock()
         with self.trained.strategy.whole():
-            figures, samples = self.job.group.first(self._measure)
+            figures, beside, samples = self.job.group.first(self._measure)
         with self.interrupts.shielded():
             seconds = hooks.control.clock() - started
             self.note_random()
-            self.log.evaluation(figures, samples, seconds)
+            self.log.evaluation(figures, beside, samples, seconds)
 
-    def _measure(self) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    def _measure(self) -> tuple[dict[str, float], dict[str, Any], list[dict[str, Any]]]:
         model, hooks = self.job.model, self.job.hooks
         model.eval()
         with torch.no_grad():
@@ -386,7 +386,7 @@ class Session:
                 self.progress.say(f"{self.trained.step_of_all}: {', '.join(words)}")
             samples = hooks.sample(self.trained.state.step) if hooks.sample else []
         model.train()
-        return figures, samples
+        return figures, hooks.beside(), samples
 
     def keep_snapshot(self) -> None:
         job, step = self.job, self.trained.state.step

@@ -26,6 +26,8 @@ class Writer:
     seed: int = 1
     skips: tuple[int, ...] = ()
     repetition: float = 0.05
+    pieces: int = 40
+    """Of validation text, of 100 tokens each."""
 
     def begin(self) -> None:
         """run.json and fit.json, as they are before the first step."""
@@ -91,8 +93,18 @@ class Writer:
                 "step": step,
                 "validation_loss": held_out,
                 **bits,
+                "pieces": self._pieces(step, held_out),
                 **elapsed,
             }
+
+    def _pieces(self, step: int, held_out: float) -> dict[str, Any]:
+        """Losses of pieces with the mean `held_out`: a piece is as hard at each step, but for a hundredth."""
+        hard = [random.Random(piece).gauss(0, 0.5) for piece in range(self.pieces)]
+        chance = random.Random(f"pieces-{self.seed}-{step}")
+        each = [value + chance.gauss(0, 0.01) for value in hard]
+        level = held_out - sum(each) / len(each)
+        nats = [round(100 * (level + value), 3) for value in each]
+        return {"unit": "windows", "nats": nats, "tokens": [100] * self.pieces}
 
     def _sample(self, step: int) -> dict[str, Any]:
         text = TEXTS[min(2, 3 * step // self.steps)]

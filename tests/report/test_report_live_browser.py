@@ -108,6 +108,9 @@ def test_a_run_is_followed_while_it_is_written(
     assert page.locator("figure.chart:visible").count() == 5
     assert page.locator("path.event").count() == 1
     assert fact(page, "run", "validation loss") == f"{writer.loss(200) + 0.1:.4g}"
+    assert page.locator("polygon.band").count() == 1
+    clearly = "The validation loss at step 200 is clearly lower than at step 180"
+    page.locator("figure.chart li", has_text=clearly).wait_for()
 
 
 @pytest.mark.parametrize(

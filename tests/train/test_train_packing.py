@@ -134,17 +134,22 @@ def test_the_loss_of_a_packed_evaluation_is_that_of_its_documents_one_by_one(
     parts = (shards, tokenizer, shape(tokenizer), replace(FIT, steps=2))
     pretrain(PretrainInputs(*parts), RunFolder(tmp_path / "run"), compute=CPU)
     model = open_model(tmp_path / "run", CPU).model
-    found = Validation(
+    held_out = Validation(
         shards, tokenizer, 48, HeldOutRows(batch_size=6, seed=3, packing=True), compute=CPU
-    ).figures(model)  # type: ignore[arg-type]
-    nats, num_bytes = 0.0, 0
+    )
+    found = held_out.figures(model)  # type: ignore[arg-type]
+    nats: list[float] = []
+    num_bytes = 0
     for document in read_split(shards.folder.parent / "data", "validation"):
         ids = torch.tensor([*tokenizer.encode(document.text), tokenizer.special.document_end_id])
         logits = model(ids[None, :-1])[0].detach()
-        nats += float(torch.nn.functional.cross_entropy(logits, ids[1:], reduction="sum"))
+        nats.append(float(torch.nn.functional.cross_entropy(logits, ids[1:], reduction="sum")))
         num_bytes += len(document.text.encode()) - len(tokenizer.token_bytes(int(ids[0])))
-    assert found["loss"] * found["tokens"] == pytest.approx(nats, rel=1e-5)
-    assert found["bits_per_byte"] == pytest.approx(nats / num_bytes / 0.6931471805599453, rel=1e-5)
+    assert found["loss"] * found["tokens"] == pytest.approx(sum(nats), rel=1e-5)
+    bits = sum(nats) / 0.6931471805599453
+    assert found["bits_per_byte"] == pytest.approx(bits / num_bytes, rel=1e-5)
+    assert held_out.pieces.unit == "documents"
+    assert held_out.pieces.nats == pytest.approx(nats, abs=0.002)
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

@@ -284,6 +284,10 @@ def test_an_evaluation_of_a_long_split_reads_a_fixed_part_of_it(
     assert sum(batch.ids.numel() for batch in once) == 256
     assert all(torch.equal(a.ids, b.ids) for a, b in zip(once, twice, strict=True))
     assert len({tuple(row.tolist()) for batch in once for row in batch.ids}) == 8
+    figures = held_out.figures(LanguageModel(shape(tokenizer)).eval())
+    pieces = held_out.pieces
+    assert (pieces.unit, pieces.tokens) == ("windows", [32] * 8)
+    assert sum(pieces.nats) == pytest.approx(256 * figures["loss"], rel=1e-5)
 
 
 def test_parts_that_do_not_belong_together_are_refused(

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +18,7 @@ from groundup.files import read_json
 from groundup.locks import is_locked
 from groundup.report.downsampling import Curves, EvenSample, on_axes
 from groundup.report.live.training_advice import EvaluationPoint, RunView, remarks
+from groundup.report.live.validation_differences import Differences, comparisons, read_pieces
 from groundup.report.sections.pretrain import VALIDATION_NAMES
 from groundup.report.values import JsonObject, first_letters, flat, number, table, text
 from groundup.runs import MAX_LINE_BYTES, RunFolder, read_line
@@ -28,6 +29,8 @@ RECENT_STEPS = 50
 NOT_FIGURES = ("event", "step", "tokens", "elapsed_s", "evaluation_s", "train_loss", "validation")
 # Events that are marked on the curves.
 SKIPPED, ROLLED_BACK = "skipped", "rolled back"
+# Evaluations that say how sure their differences are.
+COMPARED = "compared"
 # The number of steps is changed, to keep the time budget.
 RE_AIMED = "re-aimed"
 # Seconds without a write after which a run counts as stopped, by whether its lock is held. A
@@ -102,6 +105,7 @@ class _Log:
 
     def __init__(self) -> None:
         self.curves, self.evaluations, self.marks = Curves(), EvenSample(), EvenSample()
+        self.with_pieces = EvenSample()
         self.events: Counter[str] = Counter()
         self.recent: deque[float] = deque(maxlen=RECENT_STEPS)
         self.last: dict[str, Any] = {}
@@ -136,6 +140,9 @@ class _Log:
             "validation": validation,
         }
         self.evaluations.add(self.evaluated)
+        if "pieces" in record:
+            self.events[COMPARED] += 1
+            self.with_pieces.add(record)
         if validation is not None and validation < self.best.get("loss", float("inf")):
             self.best = {"step": self.last.get("step", 0), "loss": validation}
 
@@ -297,11 +304,17 @@ class FollowedRun:
             "columns": log.curves.columns(),
             "evaluations": evaluations,
             "figures": sorted({name for each in evaluations for name in each} - {*NOT_FIGURES}),
+            "differences": asdict(self._differences()),
             "marks": log.marks.records(),
             "samples": self._history.evaluations(),
             "remarks": [remark._asdict() for remark in remarks(self.view())],
             "settings": dict(flat(table(self._record(self.folder.run_file.name), "config"))),
         }
+
+    def _differences(self) -> Differences:
+        found = map(read_pieces, self._log.with_pieces.records())
+        whole = [each for each in found if each is not None]
+        return comparisons(whole, self._log.events[COMPARED] - 1)
 
     def view(self) -> RunView:
         log = self._log

@@ -71,6 +71,8 @@ class Hooks:
 
     evaluate: Evaluate | None = None
     """Gives figures, before the first step, every `evaluation_interval` steps, at the end."""
+    beside: Callable[[], dict[str, Any]] = dict
+    """Gives what is logged beside the figures of an evaluation, after it."""
     best_by: str = BEST_BY
     """The figure whose lowest value is the best checkpoint's."""
     prepare: Callable[[], None] | None = None

@@ -6,18 +6,24 @@ divided by ln 2 and by the UTF-8 bytes of the tokens that were predicted. An end
 no bytes, but its loss is counted. Of packed documents the first token of each is not predicted, so
 figures are not comparable with those of windows. The best checkpoint is chosen by validation, so
 that its figure is too good by the choice; that of test, measured once at the end, is not.
+
+The nats of pieces of the text are kept beside the figures (`pieces`), so that a reader of the log
+can say how sure the difference between two evaluations is (report.live.validation_differences). A
+piece is a draw from what the interval is about: a window where windows are drawn from a long split,
+which it is then about; where the whole split is read, a document, and it is about texts like them.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from groundup.data.batches.loader import IGNORED_LABEL, Batch, Windows
-from groundup.data.batches.packing import PackedWindows
+from groundup.data.batches.packing import PackedWindows, end_of_text
 from groundup.data.batches.shards import ShardSet
 from groundup.data.batches.spans import LabelAt, read_spans
 from groundup.data.split import VALIDATION
@@ -26,7 +32,7 @@ from groundup.errors import GroundupError, ModelError
 from groundup.evaluate.metrics import bits_per_byte
 from groundup.evaluate.task import EvaluationTask
 from groundup.model.heads import LanguageModel
-from groundup.model.linear_cross_entropy import summed_cross_entropy
+from groundup.model.linear_cross_entropy import label_cross_entropy
 from groundup.model.matmul_precision import fast_matmul
 from groundup.progress import Advance, Progress, Silent
 from groundup.tokenizer.fast import Tokenizer
@@ -40,6 +46,9 @@ MAX_TOKENS = 16_384
 # A source with fewer among them has no figure of its own: it would be known to worse than 2.5 /
 # sqrt(512) = 0.11.
 MIN_SOURCE_TOKENS = 512
+# Pieces of which the nats are kept, 2 kB in a line of the log: neighbours are joined where there
+# are more.
+MAX_PIECES = 128
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,17 @@ class HeldOutRows:
     """Sources that have figures of their own and do not count in the others: replayed text."""
     max_tokens: int | None = None
     """Of a longer split, windows of about so many tokens are drawn; None: MAX_TOKENS."""
+
+
+@dataclass(frozen=True)
+class HeldOutPieces:
+    """For metrics.jsonl."""
+
+    unit: str
+    """What a piece is, or neighbours joined: "windows" or "documents"."""
+    nats: Sequence[float]
+    """Of each piece."""
+    tokens: Sequence[int]
 
 
 class Validation:
@@ -76,12 +96,23 @@ class Validation:
         self.windows = kind(shards, split, context_tokens, rows.batch_size, rows.seed)
         self.compute = compute
         self.at_once = rows.at_once or rows.batch_size
-        self.max_tokens = rows.max_tokens or MAX_TOKENS
         self.byte_counts = token_byte_counts(tokenizer)
         spans = read_spans(shards.folder, split, len(self.windows.tokens))
         self._label_at = LabelAt(spans or [("", len(self.windows.tokens))])
         self._sources = self.windows.over(self._label_at)
         self._aside = set(rows.aside)
+        self._drawn: int | None = None  # batches; None: the whole split is read
+        most = max(1, (rows.max_tokens or MAX_TOKENS) // (context_tokens * rows.batch_size))
+        self._num_pieces = most * rows.batch_size
+        self._numbered = self.windows
+        if self.windows.num_windows > self._num_pieces:
+            self._drawn = most
+        else:
+            documents = document_numbers(self.windows.tokens)
+            self._numbered = self.windows.over(documents)
+            self._num_pieces = int(documents[-1]) + 1
+        self.pieces = HeldOutPieces("", [], [])
+        """Of the last measurement."""
 
     def batches(self) -> Iterator[Batch]:
         """The same windows at every evaluation: the whole split, or where it is long, drawn from
@@ -95,15 +126,26 @@ class Validation:
         return sum(int((batch.labels != IGNORED_LABEL).sum()) for batch in self.batches())
 
     def _places(self, windows: Windows) -> Iterator[Batch]:
-        full = max(1, self.max_tokens // (windows.context_tokens * windows.batch_size))  # batches
-        if windows.num_windows <= full * windows.batch_size:
+        if self._drawn is None:
             yield from windows.in_order()
         else:
-            yield from (windows.batch(position) for position in range(full))
+            yield from (windows.batch(position) for position in range(self._drawn))
 
     def _parts(self, windows: Windows) -> Iterator[Batch]:
         for whole in self._places(windows):
             yield from in_micro_batches(whole, self.at_once)
+
+    def _piece_numbers(self) -> Iterator[Int[Tensor, "B T"]]:
+        """The piece of each label of each part."""
+        rows = 0
+        for part in self._parts(self._numbered):
+            numbers = part.labels
+            if self._drawn:
+                each = torch.arange(rows, rows + len(part.labels))
+                numbers, rows = each[:, None].expand_as(part.labels), rows + len(each)
+            if self._num_pieces > MAX_PIECES:
+                numbers = numbers * MAX_PIECES // self._num_pieces
+            yield numbers
 
     def measure(self, model: LanguageModel) -> dict[str, float]:
         """validation_loss (nats per token), bits_per_byte, and bits_per_byte:SOURCE."""
@@ -118,35 +160,33 @@ class Validation:
         """loss (nats per token), bits_per_byte, tokens, and bits_per_byte:SOURCE; `advance` counts
         tokens.
         """
-        names = self._label_at.labels
-        nats, tokens, num_bytes = [0.0] * len(names), [0] * len(names), [0] * len(names)
-        for batch, sources in zip(
-            self._parts(self.windows), self._parts(self._sources), strict=True
-        ):
-            counts, labels = (
-                self.byte_counts[batch.labels.clamp(min=0)],
-                sources.labels,
-            )  # of padding: -100, no source
-            losses = loss_by_source(
-                model, to_device(batch, self.compute.device), labels, len(names)
-            )
-            for number, loss in enumerate(losses):
-                chosen = labels == number
-                nats[number] += loss
-                tokens[number] += int(chosen.sum())
-                num_bytes[number] += int(counts[chosen].sum())
+        names, num_pieces = self._label_at.labels, min(self._num_pieces, MAX_PIECES)
+        nats, tokens = np.zeros((2, len(names), num_pieces))
+        num_bytes = np.zeros(len(names))
+        read = self._parts(self.windows), self._parts(self._sources), self._piece_numbers()
+        for batch, sources, pieces in zip(*read, strict=True):
+            is_label = batch.labels != IGNORED_LABEL  # of padding: neither source nor piece
+            source = sources.labels[is_label].numpy()
+            place = source * num_pieces + pieces[is_label].numpy()
+            losses = label_losses(model, to_device(batch, self.compute.device))
+            counts = self.byte_counts[batch.labels[is_label]]
+            nats += np.bincount(place, losses, nats.size).reshape(nats.shape)
+            tokens += np.bincount(place, minlength=nats.size).reshape(nats.shape)
+            num_bytes += np.bincount(source, counts, len(names))
             if advance:
-                advance(int((labels != IGNORED_LABEL).sum()))
+                advance(len(source))
         counted = [
-            i for i in range(len(names)) if names[i] not in self._aside and tokens[i]
+            i for i in range(len(names)) if names[i] not in self._aside and tokens[i].any()
         ] or list(range(len(names)))
+        self.pieces = self._pieces(nats[counted].sum(0), tokens[counted].sum(0))
+        nats, tokens = nats.sum(1), tokens.sum(1)  # [source]
         all_nats, all_tokens, all_bytes = (
-            sum(each[i] for i in counted) for each in (nats, tokens, num_bytes)
+            float(each[counted].sum()) for each in (nats, tokens, num_bytes)
         )
         figures = {
             "loss": all_nats / all_tokens,
             "bits_per_byte": bits_per_byte(all_nats, max(1, all_bytes)),
-            "tokens": all_tokens,
+            "tokens": int(all_tokens),
         }
         enough = [
             i
@@ -157,20 +197,35 @@ class Validation:
             f"bits_per_byte:{names[i]}": bits_per_byte(nats[i], num_bytes[i]) for i in enough
         }
 
+    def _pieces(self, nats: np.ndarray, tokens: np.ndarray) -> HeldOutPieces:
+        """Without those of which no token is predicted."""
+        unit, some = "documents", tokens > 0
+        if self._drawn:
+            unit = "windows"
+        rounded = [round(each, 3) for each in nats[some].tolist()]
+        return HeldOutPieces(unit, rounded, tokens[some].astype(int).tolist())
 
-def loss_by_source(
-    model: LanguageModel, batch: Batch, groups: Int[Tensor, "B T"], num_groups: int
-) -> Iterator[float]:
-    """The nats of the labels of each group, from one forward pass."""
+
+def label_losses(model: LanguageModel, batch: Batch) -> Float[np.ndarray, " N"]:
+    """The nats of each label that counts, row by row, from one forward pass."""
     with fast_matmul(batch.ids.device):
-        hidden = model.hidden(batch.ids, documents=batch.documents).flatten(0, 1)  # [B*T, C]
-        labels = batch.labels.flatten()  # [B*T]
-        for number in range(num_groups):
-            places = (groups.flatten() == number).nonzero().squeeze(1).to(hidden.device)
-            chosen, wanted = hidden.index_select(0, places), labels[places]
-            yield summed_cross_entropy(
-                chosen, model.head_weight, wanted, model.config.logit_softcap
-            ).item()
+        hidden = model.hidden(batch.ids, documents=batch.documents)  # [B, T, C]
+        is_label = batch.labels != IGNORED_LABEL
+        cap = model.config.logit_softcap
+        losses = label_cross_entropy(
+            hidden[is_label], model.head_weight, batch.labels[is_label], cap
+        )
+    return losses.double().cpu().numpy()
+
+
+def document_numbers(tokens: np.ndarray) -> np.ndarray:
+    """The document of each token; an end-of-text token is the last of its document.
+
+    >>> document_numbers(np.array([5, 6, 0, 7, 0]))
+    array([0, 0, 0, 1, 1])
+    """
+    is_end = np.asarray(tokens) == end_of_text(tokens)
+    return np.cumsum(is_end) - is_end
 
 
 def token_byte_counts(tokenizer: Tokenizer) -> Int[Tensor, " V"]:

@@ -72,8 +72,13 @@ class RunLog:
         self.event("skipped", reason=str(bad_step), skipped=state.skipped)
 
     def evaluation(
-        self, figures: dict[str, float], samples: list[dict[str, Any]], seconds: float
+        self,
+        figures: dict[str, float],
+        beside: dict[str, Any],
+        samples: list[dict[str, Any]],
+        seconds: float,
     ) -> None:
+        """`beside`: what stands in the line and is no figure."""
         state = self._state
         state.evaluation_s += seconds
         state.evaluated_step, state.evaluation = state.step, figures
@@ -84,7 +89,7 @@ class RunLog:
         elif loss is not None:
             state.since_best += 1
         if figures:
-            self.event("evaluation", **figures, evaluation_s=round(seconds, 3))
+            self.event("evaluation", **figures, **beside, evaluation_s=round(seconds, 3))
         for sample in samples:
             self._append(self._samples, {"step": state.step, **sample}, event="sample")
 

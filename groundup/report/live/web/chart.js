@@ -27,15 +27,18 @@ export class Chart {
     this.tools = node("div", { class: "tools" });
     this.about = node("p", { class: "quiet" }, about);
     const top = node("figcaption", {}, node("div", { class: "caption" }, this.heading, this.tools), this.about);
-    this.element = node("figure", { class: "chart" }, top, this.canvas, this.readout);
+    this.words = node("ul", { class: "quiet" });
+    this.element = node("figure", { class: "chart" }, top, this.canvas, this.words, this.readout);
     new ResizeObserver(() => this.draw()).observe(this.canvas);
     this.#listen();
   }
 
-  /** Lines {name, colour, dashed, points, marked, raw, events} over `axis`. */
+  /** Lines {name, colour, dashed, points, marked, raw, events, band, words} over `axis`. */
   show(lines, axis, log) {
     Object.assign(this, { lines: lines.filter((line) => line.points.length > 0), axis: AXES[axis], log });
     this.element.hidden = this.lines.length === 0;
+    const said = this.lines.filter((line) => line.words);
+    refill(this.words, said.map((line) => node("li", {}, said.length > 1 ? node("b", { class: `run-${line.colour}` }, node("bdi", {}, line.run), ": ") : null, line.words)));
     this.draw();
   }
 
@@ -95,6 +98,10 @@ export class Chart {
   #line(line) {
     const group = shape("g", { class: `line run-${line.colour}${line.dashed ? " dashed" : ""}` });
     const path = (values) => values.filter(([, y]) => this.draws(y)).map(([x, y]) => `${this.x(x).toFixed(1)},${this.y(y).toFixed(1)}`).join(" ");
+    if (line.band?.length > 1) {
+      const edges = [...line.band.map(({ x, high }) => [x, high]), ...line.band.toReversed().map(({ x, low }) => [x, low])];
+      group.append(shape("polygon", { class: "band", points: path(edges) }));
+    }
     if (line.raw) {
       const raw = line.points.flatMap((point) => [[point.x, point.low], [point.x, point.high]]);
       group.append(shape("polyline", { class: "raw", points: path(raw) }));

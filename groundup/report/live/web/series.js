@@ -20,6 +20,17 @@ export function evaluated(detail, name, axis) {
     .map((each) => ({ x: each[axis], y: each[name] }));
 }
 
+/** Around the validation losses of a run, the newest one's: where each earlier one lies relative to it, {x, low, high}. */
+export function around(detail, axis) {
+  const rows = new Map(detail.differences.compared.map((row) => [row.step, row]));
+  const newest = detail.evaluations.at(-1);
+  if (rows.size === 0 || newest.validation === null) return [];
+  const band = detail.evaluations
+    .filter((each) => rows.has(each.step))
+    .map((each) => ({ x: each[axis], low: newest.validation - rows.get(each.step).high, high: newest.validation - rows.get(each.step).low }));
+  return [...band, { x: newest[axis], low: newest.validation, high: newest.validation }].filter(({ x }) => typeof x === "number");
+}
+
 /** Exponential smoothing: each y is a mean in which a point counts `weight` times as much as the one after it. 0 changes nothing. */
 export function smoothed(points, weight) {
   let total = 0;

@@ -5,7 +5,7 @@ import { node, refill } from "./dom.js";
 import { Rows } from "./rows.js";
 import { Samples } from "./samples.js";
 import { LANGUAGE, say, speak } from "./say.js";
-import { curve, evaluated } from "./series.js";
+import { around, curve, evaluated } from "./series.js";
 import { showEvaluations, showRemarks, showSettings } from "./tables.js";
 import { count, spoken } from "./words.js";
 
@@ -27,10 +27,10 @@ const choice = node("select", { "aria-label": say("Figure of the evaluations") }
 const charts = [
   [
     say("Loss"),
-    "Cross-entropy of the next token, in nats: lower is better. Line: training text. Dots: held-out text. A triangle marks a skipped step or a rollback.",
+    "Cross-entropy of the next token, in nats: lower is better. Line: training text. Dots: held-out text; the band shows where each lies relative to the newest, with its uncertainty. A triangle marks a skipped step or a rollback.",
     (run, view) => [
       { ...line(run), name: say("{name}, training", run), points: curve(run.detail, "loss", view.axis, view.weight), raw: view.weight > 0, events: events(run, view) },
-      { ...line(run), name: say("{name}, validation", run), points: evaluated(run.detail, "validation", view.axis), marked: true },
+      { ...line(run), name: say("{name}, validation", run), points: evaluated(run.detail, "validation", view.axis), marked: true, band: around(run.detail, view.axis), words: run.detail.differences.text, run: run.name },
     ],
   ],
   [
