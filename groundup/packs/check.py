@@ -4,6 +4,7 @@ parts, answers that no document has.
 check_pack(folder) -> CheckedPack, whose objections have file, line and reason
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -164,6 +165,41 @@ def missing_staff_documents(pack: Pack) -> Iterator[PackIssue]:
             yield PackIssue(f"{PACK_FILE}: assistant.staff_documents", reason)
 
 
+# What a heading, the first lines or the name of a document say that is for the firm's own people.
+_FOR_STAFF = re.compile(
+    r"\b(?:staff|employees?|internal|team)[ -](?:use[ -])?only\b|\bfor internal use\b"
+    r"|\bnot for (?:customers|guests|the public|publication)\b|\bstrictly confidential\b",
+    re.IGNORECASE,
+)
+_FIRST_LINES = 3
+# What a program or a person was to fill in.
+_PLACEHOLDER = re.compile(r"\{\{? ?[A-Za-z][\w .]{0,40}\}?\}|<<[^<>\n]{1,40}>>|%[A-Z][A-Z_]{2,30}%")
+
+
+def unnamed_staff_documents(pack: Pack) -> Iterator[PackIssue]:
+    """Yield each document that says it is for the firm's own people, and is for everyone here."""
+    for name, text in pack.documents.items():
+        lines = [line for line in text.splitlines() if line.strip()]
+        headings = [line for line in lines[_FIRST_LINES:] if line.startswith("#")]
+        named = " ".join(Path(name).stem.split("_"))
+        found = _FOR_STAFF.search("\n".join((named, *lines[:_FIRST_LINES], *headings)))
+        if found and not pack.head.assistant.is_for_staff(name):
+            reason = f"says {found[0]!r}, and everyone is answered from it: name it in"
+            yield PackIssue(
+                f"{DOCUMENTS}/{name}", f"{reason} staff_documents of [assistant], or take it out"
+            )
+
+
+def unfilled_placeholders(pack: Pack) -> Iterator[PackIssue]:
+    """Yield the documents with places that were to be filled in, as templates of letters have."""
+    for name, text in pack.documents.items():
+        found = list(dict.fromkeys(each[0] for each in _PLACEHOLDER.finditer(text)))
+        if found and "```" not in text:
+            shown = ", ".join(found[:3])
+            reason = f"has {shown}, which customers would read so: write what it stands for"
+            yield PackIssue(f"{DOCUMENTS}/{name}", reason)
+
+
 def missing_documents(pack: Pack) -> Iterator[PackIssue]:
     """Yield each line whose document there is not."""
     for rows in pack.parts.values():
@@ -261,6 +297,8 @@ CHECKS: tuple[Callable[[Pack], Iterator[PackIssue]], ...] = (
     unchecked_files,
     missing_documents,
     missing_staff_documents,
+    unnamed_staff_documents,
+    unfilled_placeholders,
     missing_answers,
     wrong_summaries,
     wrong_labels,

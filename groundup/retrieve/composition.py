@@ -37,6 +37,7 @@ from groundup.retrieve.document_dates import is_later
 from groundup.retrieve.follow_up import own_words
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import focus_words
+from groundup.retrieve.referents import of_section_spoken_of, with_referent
 from groundup.retrieve.scored_statements import (
     ScoredStatement,
     differing,
@@ -94,6 +95,8 @@ _DENIES = re.compile(
     r"|no\b|not\b|es gibt kein|wir haben kein|kein|nous n')",
     re.IGNORECASE,
 )
+_FORBIDS = re.compile(r"(?:please,? )?(?:do not|don't|never)\b", re.IGNORECASE)
+_ANY_PLACE = re.compile(r"\b(?:where|\w+where|is there|are there|do you have)\b", re.IGNORECASE)
 _REST = re.compile(
     r"\b(?:further away|elsewhere|anywhere else|anyone else|everything else|anything else|outside|"
     r"beyond|others?|otherwise|sonst|andere[nrsm]?|ailleurs|autres?)\b",
@@ -286,6 +289,8 @@ def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> Sc
             break
         if set(stems(focus, language)) <= set(terms(each.whole, language)):
             return each
+    if focus and found[0].is_row and (beside := _row_with(found, focus)):
+        return beside
 
     def value(each: ScoredStatement) -> float:
         found = factor(question, each.said.text, today, lambda: table_of(each.passage, each.place))
@@ -294,7 +299,8 @@ def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> Sc
         return each.value * found
 
     near = [each for each in found if each.value >= MIN_CHOSEN * found[0].value]
-    best = max(near, key=value)
+    best = of_section_spoken_of(question, max(near, key=value), near)
+    best = _before_forbidden(best, found, question)
     table = table_of(best.passage, best.place)
     if table is None:
         return best
@@ -312,6 +318,35 @@ def _best_of(found: Sequence[ScoredStatement], question: str, today: date) -> Sc
     return rows[named]
 
 
+def _row_with(found: Sequence[ScoredStatement], words: list[str]) -> ScoredStatement | None:
+    """Return the row of the best row's table that has some words: "and for students?"."""
+    best = found[0]
+    for each in found:
+        if each.source == best.source and each.is_row and same_table(each.said, best.said):
+            language = each.passage.language
+            if set(stems(words, language)) <= set(terms(each.said.text, language)):
+                return each
+    return None
+
+
+def _before_forbidden(
+    best: ScoredStatement, found: Sequence[ScoredStatement], question: str
+) -> ScoredStatement:
+    """Return the sentence right before one that only forbids, of the same thing, where it is asked
+    where that can be: "Parking is free in the yard. Please don't park in front of the shop." of "is
+    there anywhere to park?". The other one qualifies it.
+    """
+    if not _ANY_PLACE.search(question) or not _FORBIDS.match(best.said.text):
+        return best
+    language = best.passage.language
+    own = own_terms(best.said.text, language)
+    for each in found:
+        is_before = each.source == best.source and each.place == best.place - 1
+        if is_before and not each.is_row and own & own_terms(each.said.text, language):
+            return each
+    return best
+
+
 def _quote(best: ScoredStatement, question: str) -> Quote:
     """Return a sentence as it is shown."""
     passage, said = best.passage, best.said
@@ -320,7 +355,7 @@ def _quote(best: ScoredStatement, question: str) -> Quote:
         return quote_of(passage, best.source, behind)
     if listed := _list_below(passage, best.place) or _list_around(best, question):
         return quote_of(passage, best.source, listed)
-    quote = quote_of(passage, best.source, _announced(best) or said)
+    quote = quote_of(passage, best.source, _announced(best) or with_referent(passage, best.place))
     table = table_of(passage, best.place)
     if table is None:
         return quote

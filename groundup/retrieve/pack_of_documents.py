@@ -32,6 +32,7 @@ ASSISTANT = """
 # questions = ["When are you open?"]
 # contact = "call 01632 960000 or write to desk@firm.example."
 # colour = "#RRGGBB"
+# staff_documents = ["staff-*"]  # for your own people; customers are not answered from these
 """
 _NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 # A short line without an end mark, before a blank line or one that begins anew.

@@ -4,9 +4,10 @@
     | Crown     | £690  | 5 years   |   ->  Crown: 5 years (Guarantee)
 
 A column is asked for where the question has a word of its name that not every column has and the
-row's own name has not; else, of several columns, those whose value is of the kind that is asked for
-("how much": a sum of money) come first. A row in words is no quotation: `says_row` checks that it
-says no more than the row.
+row's own name has not, or where the column's name is how the question asks ("When"), or a band that
+holds its number ("1 to 3 kg" of "and for two kilos?"); else, of several columns, those whose value
+is of the kind that is asked for ("how much": a sum of money) come first. A row in words is no
+quotation: `says_row` checks that it says no more than the row.
 """
 
 import re
@@ -17,6 +18,7 @@ from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import stems, words
 from groundup.retrieve.asked_values import VALUE_KINDS
 from groundup.retrieve.markdown_marks import without_marks
+from groundup.retrieve.number_ranges import HOLDS, MISSES, fit_of_number
 
 _CELL = re.compile(r"(?<!\\)\|")
 # A mark of a footnote.
@@ -58,6 +60,11 @@ def row_in_words(head: str, row: str) -> str:
 
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve"
 _AS_DIGITS = {word: str(n) for n, word in enumerate(_NUMBERS.split(), start=1)}
+# A column's name that asks; words that name no column in the phrase that they are in.
+_ASKS = re.compile(
+    r"(?:when|where|who|how (?:long|much|many|often|far)|wann|wo|wer|quand|où|qui)\b", re.IGNORECASE
+)
+_PHRASE = re.compile(r"\b(?:t[ao]k\w+|in|first) place\b", re.IGNORECASE)
 # Of the values by which columns are chosen.
 _COLUMN_KINDS = VALUE_KINDS[:4]
 
@@ -88,6 +95,10 @@ def answer_in_words(table: Table, question: str, language: str) -> str:
     """
     values = table.rows[table.row]
     filled = [place for place in range(1, len(values)) if values[place]]
+    fits = {place: fit_of_number(question, name) for place, name in enumerate(table.columns)}
+    held = [place for place in filled if fits.get(place) == HOLDS]
+    if held and MISSES in fits.values():
+        return _in_words(table.columns, values, held)
     named = [place for place in _named(table, question, language) if place in filled]
     is_unique = [row[0] for row in table.rows].count(values[0]) == 1
     if not named:
@@ -167,12 +178,16 @@ def _named(table: Table, question: str, language: str) -> list[int]:
     if len(of_columns) < 3:
         return []
     shared = set.intersection(*map(set, of_columns[1:]))
-    asked = _terms(question, language) - _terms(table.rows[table.row][0], language) - shared
+    asked = _terms(_PHRASE.sub(" ", question), language) - shared
+    asked -= _terms(table.rows[table.row][0], language)
     matched = {
         place: len(asked & names)
         for place, names in enumerate(of_columns)
         if place and asked & names
     }
+    for place, name in enumerate(table.columns):
+        if place and _ASKS.fullmatch(name) and re.search(rf"\b{name}\b", question, re.IGNORECASE):
+            matched[place] = 1
     most = max(matched.values(), default=0)
     return [place for place, count in matched.items() if count == most]
 

@@ -58,6 +58,27 @@ def test_a_pattern_of_documents_for_staff_that_fits_none_is_named(pack: Path) ->
     assert "assistant.staff_documents" in found and "'staf-*'" in found
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "says"),
+    [
+        ("rota.md", "# Rota (staff only)\n\nThe big gate has a code.\n", "says 'staff only'"),
+        ("internal-only.md", "# Rota\n\nThe big gate has a code.\n", "says 'internal-only'"),
+        (
+            "mail.md",
+            "# Ready\n\nDear {first_name}, come to {{ shop }}.\n",
+            "{first_name}, {{ shop }}",
+        ),
+    ],
+)
+def test_a_document_that_is_not_for_customers_as_it_stands_is_named(
+    pack: Path, file: str, text: str, says: str
+) -> None:
+    (pack / "documents" / file).write_text(text)
+    assert any(f"documents/{file}" in each and says in each for each in objections(pack))
+    replace(pack, "pack.toml", "[assistant]", f'[assistant]\nstaff_documents = ["{file}"]')
+    assert not any("staff_documents" in each for each in objections(pack))
+
+
 def test_a_new_pack_is_whole_and_passes_its_check(pack: Path) -> None:
     checked = check_pack(pack)
     assert (checked.objections, checked.pack.head.name) == ((), "mine")

@@ -104,14 +104,18 @@ def table_blocks(rows: Sequence[Sequence[str]], as_markdown: bool) -> list[str]:
     """Return a table as blocks of text: each row with tabs between its cells, or tables of Markdown
     (GitHub Flavored Markdown, section 4.10) of at most ROWS_BELOW_HEAD rows below the first one.
 
-    Columns without text are left out, and two rows of a head are joined. A table of one column or
-    one row is none: its rows are paragraphs.
+    Columns without text are left out, two rows of a head are joined, and a first row with a price
+    above prices, or a weekday above weekdays, is no head: that is empty then. A table of one column or one row is none: its
+    rows are paragraphs.
     """
     filled = [column for column in zip(*_even(rows), strict=True) if any(column)]
     even = [row for row in zip(*filled, strict=True) if any(row)]
     if not as_markdown or len(filled) < 2 or len(even) < 2:
         return ["\t".join(row).rstrip() for row in even]
+    blank: Sequence[str] = [""] * len(filled)
     head, *body = with_one_head(even)
+    if any(column[0] and all(map(_NO_HEAD.fullmatch, filter(None, column))) for column in filled):
+        head, body = blank, list[Sequence[str]](even)
     rule = "|" + " --- |" * len(head)
     return [
         "\n".join((_row(head), rule, *map(_row, body[start : start + ROWS_BELOW_HEAD])))
@@ -139,6 +143,13 @@ def with_one_head(rows: Sequence[Sequence[str]]) -> list[Sequence[str]]:
     return [head, *rows[2:]]
 
 
+_DAY = r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*\.?"
+# What a column has in all of its rows, the first one too, where that is no head: prices, weekdays.
+_NO_HEAD = re.compile(
+    r"[£$€] ?\d[\d.,]*|\d[\d.,]* ?(?:[£$€]|EUR|CHF)"
+    rf"|{_DAY}(?:(?:\W|and|to)+{_DAY})*(?: only)?",
+    re.IGNORECASE,
+)
 # A number, price, percentage or time, which no head of a column is.
 _VALUE = re.compile(r"\W*\d[\d.,: ]*\W*")
 
