@@ -107,9 +107,10 @@ def find(database: sqlite3.Connection, talk: Talk, actions: ActionSet, now_s: fl
 
 
 def handled(database: sqlite3.Connection, talk: Talk, now_s: float) -> list[bool]:
-    """Return of each message whether an action took it."""
+    """Return of each message whether an action took it, and not only an offer below an answer."""
     rows = _rows(database, talk, now_s)
-    return [key in rows and rows[key][1] is not None for key in talk.keys[1:]]
+    replies = [rows[key][1] if key in rows else None for key in talk.keys[1:]]
+    return [each is not None and not json.loads(each).get("is_unsure") for each in replies]
 
 
 def _rows(

@@ -135,14 +135,17 @@ class ActionDesk:
         heard = replace(self._heard(talk, today, customer), is_unsure=is_unsure)
         known, idle = self._look(talk, heard)
         if known.replied:
-            return known.reply
+            was_unsure = known.reply is not None and known.reply.is_unsure
+            return None if was_unsure and not is_unsure else known.reply
         if idle:
             return None
         party = Party(conversation, customer, _utc())
 
         def take(known: KnownTalk) -> Step:
             with self.world.reader() as reader:
-                return self._step(reader, known, talk, heard)
+                made = self._step(reader, known, talk, heard)
+            turn = made.turn and replace(made.turn, is_unsure=is_unsure)
+            return replace(made, turn=turn)
 
         return self._reply(talk, party, heard, take)
 

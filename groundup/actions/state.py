@@ -145,6 +145,8 @@ class ActionTurn:
     """
     question: str = ""
     """What the message asks beside the action, for documents to answer."""
+    is_unsure: bool = False
+    """Whether it only offers what the message may ask for; documents reply to it."""
 
     def to_json(self) -> str:
         """Return it as JSON, with the names of action, slot and rule."""

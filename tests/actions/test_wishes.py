@@ -140,6 +140,17 @@ def test_what_may_be_asked_for_is_offered(guest: Talker) -> None:
     assert guest.desk.pending("another", guest.said) is None, "an offer is made once"
 
 
+def test_a_message_with_an_offer_below_its_answer_is_answered_each_time_it_is_sent(
+    guest: Talker,
+) -> None:
+    said = ["what about KQM274"]
+    for _ in range(2):
+        assert guest.desk.turn("", said, TODAY) is None, "the documents reply to it"
+        offer = guest.desk.turn("", said, TODAY, is_unsure=True)
+        assert offer is not None and offer.text.endswith("Shall I?")
+    assert guest.desk.handled("", said) == [False], "what follows it is read with it"
+
+
 def test_it_is_what_was_just_done(tmp_path: Path) -> None:
     desk = ActionDesk(packaged_packs()["bank"], world=tmp_path / "world.sqlite", today=TODAY)
     guest = Talker(desk, customer="C1001")
