@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 class BatchSettings:
     cache_bytes: int = 2**30
     """For keys and values of running rows, and of finished ones that may be continued."""
-    page_tokens: int = 16
+    page_tokens: int = 8
     """Only full pages are shared: a smaller page shares more and needs more bookkeeping."""
     max_running: int = 32
     max_waiting: int = 256

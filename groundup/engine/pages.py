@@ -143,16 +143,12 @@ def page_of_new_row(free: set[int]) -> int:
     >>> page_of_new_row({0, 1, 2, 3, 7}), page_of_new_row({4, 5, 6, 7, 9})
     (0, 6)
     """
-    best_start, best_length, start, last = 0, 0, 0, -2
-    for page in sorted(free):
-        if page != last + 1:
-            start = page
-        if page - start + 1 > best_length:
-            best_start, best_length = start, page - start + 1
-        last = page
-    if best_start == 0:
+    firsts = sorted(page for page in free if page - 1 not in free)
+    lasts = sorted(page for page in free if page + 1 not in free)
+    first, last = max(zip(firsts, lasts, strict=True), key=lambda run: run[1] - run[0])
+    if first == 0:
         return 0
-    return best_start + best_length // 2
+    return first + (last + 1 - first) // 2
 
 
 def pages_within(budget_bytes: int, page_bytes: int) -> int:

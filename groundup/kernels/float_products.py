@@ -27,11 +27,10 @@ from groundup.kernels.products import (
     INT64,
     NEAR,
     accumulators,
-    address,
     bf16_of_floats,
+    call,
     constant,
     features,
-    lane_sum,
     lane_totals,
     lanes_of,
     load,
@@ -50,6 +49,10 @@ HALF = ir.HalfType()
 HAS_512 = "avx512f" in features()
 LANES = 16 if HAS_512 else 8
 EIGHT = vector(FLOAT, 8)
+# Of two vectors of 8 numbers, the lanes to which others are added: within halves of 128 bits, as
+# processors shuffle fastest.
+HALVES, QUARTERS = [0, 1, 2, 3, 8, 9, 10, 11], [0, 1, 8, 9, 4, 5, 12, 13]
+EIGHTHS = [0, 2, 8, 10, 4, 6, 12, 14]
 # Of a pair of bf16 numbers, the second's bits.
 HIGH = 0xFFFF0000
 ITEM_BYTES = {types.float32: 4, types.uint16: 2, types.int16: 2, types.int8: 1}
@@ -183,8 +186,8 @@ def vector_place(b: ir.IRBuilder, column: Value, x_bytes: Value, v: int) -> Valu
 def dots(eights: int, queries: int) -> Any:
     """`f(stored, skip, starts, numbers, numbers_bytes, count, sums, sums_bytes)`: for each of the
     `queries`, sums[t] += the dot product of its 8 `eights` float32 numbers and those of the array
-    `stored` at `starts[t]` + skip. Two queries' numbers are numbers_bytes apart, their sums
-    sums_bytes.
+    `stored` at `starts[t]` + skip, for eight t at a time: `sums` has room for a multiple of 8. Two
+    queries' numbers are numbers_bytes apart, their sums sums_bytes.
     """
 
     def summed(
@@ -201,32 +204,55 @@ def dots(eights: int, queries: int) -> Any:
         def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
             array, skip, starts, numbers, numbers_bytes, count, sums, sums_bytes = arguments
             item, base = ITEM_BYTES[stored.dtype], memory_of(cg, b, stored, array)
-            left = [
-                [
-                    load(b, numbers, b.add(b.mul(numbers_bytes, INT64(q)), INT64(32 * n)), EIGHT)
-                    for n in range(eights)
-                ]
-                for q in range(queries)
-            ]
-            with cgutils.for_range(b, count) as loop:
-                start = b.add(load(b, starts, b.mul(loop.index, INT64(8)), INT64), skip)
-                offset = b.mul(start, INT64(item))
-                totals: list[Value] = [constant(FLOAT, 8, 0)] * queries
-                for n in range(eights):
-                    place = b.add(offset, INT64(8 * item * n))
-                    right = load_numbers(b, base, place, 8, stored.dtype)
-                    totals = [
-                        multiply_add(b, left[q][n], right, total) for q, total in enumerate(totals)
-                    ]
-                for q, total in enumerate(totals):
-                    of_sum = b.add(b.mul(loop.index, INT64(4)), b.mul(sums_bytes, INT64(q)))
-                    added = b.fadd(load(b, sums, of_sum, FLOAT), lane_sum(b, total))
-                    b.store(added, address(b, sums, of_sum, FLOAT), align=4)
+            with cgutils.for_range_slice(b, INT64(0), count, INT64(8)) as (first, _):
+                places = [b.add(each, skip) for each in eight_starts(b, starts, first, count)]
+                places = [b.add(base, b.mul(each, INT64(item))) for each in places]
+                totals = [accumulators(b, FLOAT, 8) for _ in range(queries)]
+                for half in (range(4), range(4, 8)):  # whose sums stay in registers
+                    with cgutils.for_range(b, INT64(eights)) as loop:
+                        column = b.mul(loop.index, INT64(8))
+                        left = [
+                            load(b, numbers, vector_place(b, column, numbers_bytes, q), EIGHT)
+                            for q in range(queries)
+                        ]
+                        offset = b.mul(column, INT64(item))
+                        for n in half:
+                            right = load_numbers(b, places[n], offset, 8, stored.dtype)
+                            for q in range(queries):
+                                total = totals[q][n]
+                                b.store(multiply_add(b, left[q], right, b.load(total)), total)
+                for q, of_query in enumerate(totals):
+                    place = b.add(b.mul(first, INT64(4)), b.mul(sums_bytes, INT64(q)))
+                    found = half_totals(b, [b.load(each) for each in of_query])
+                    store(b, b.fadd(load(b, sums, place, EIGHT), found), b.add(sums, place))
             return cg.get_dummy_value()
 
         return types.void(stored, *[types.uintp] * 7), build
 
     return intrinsic(summed)
+
+
+def eight_starts(b: ir.IRBuilder, starts: Value, first: Value, count: Value) -> list[Value]:
+    """From `first` on; after the last of `count` it once more."""
+    last, found = b.sub(count, INT64(1)), []
+    for n in range(8):
+        each = b.add(first, INT64(n))
+        each = b.select(b.icmp_unsigned("<", each, last), each, last)
+        found.append(load(b, starts, b.mul(each, INT64(8)), INT64))
+    return found
+
+
+def half_totals(b: ir.IRBuilder, sums: list[Value]) -> Value:
+    """Of 8 vectors of 8 numbers, as one vector: of each, halves are added to one another."""
+    sums = [sums[n] for n in (0, 4, 1, 5, 2, 6, 3, 7)]
+    for low, apart in (HALVES, 4), (QUARTERS, 2), (EIGHTHS, 1):
+        high = [lane + apart for lane in low]
+        pairs = zip(sums[::2], sums[1::2], strict=True)
+        sums = [
+            b.fadd(*(lanes_of(b, left, right, lanes) for lanes in (low, high)))
+            for left, right in pairs
+        ]
+    return sums[0]
 
 
 def int8_dots(form: int, queries: int) -> Any:
@@ -238,13 +264,9 @@ def int8_dots(form: int, queries: int) -> Any:
 
     def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
         array, starts, numbers, numbers_bytes, width, count, sums, sums_bytes = arguments
-        base, last = memory_of(cg, b, signature.args[0], array), b.sub(count, INT64(1))
+        base = memory_of(cg, b, signature.args[0], array)
         with cgutils.for_range_slice(b, INT64(0), count, INT64(8)) as (first, _):
-            places = []
-            for n in range(8):  # after the last token it once more
-                each = b.add(first, INT64(n))
-                each = b.select(b.icmp_unsigned("<", each, last), each, last)
-                places.append(b.add(base, load(b, starts, b.mul(each, INT64(8)), INT64)))
+            places = [b.add(base, each) for each in eight_starts(b, starts, first, count)]
             totals = [accumulators(b, INT32, 8) for _ in range(queries)]
             for half in (slice(0, 4), slice(4, 8)):  # whose sums stay in registers
                 with cgutils.for_range_slice(b, INT64(0), width, INT64(16)) as (column, _):
@@ -320,6 +342,47 @@ def weighted_sum(eights: int, queries: int) -> Any:
         return types.void(stored, *[types.uintp] * 7), build
 
     return intrinsic(summed)
+
+
+def largest(of_sizes: bool) -> Any:
+    """`f(numbers, count)`: the largest of at least one float32 number, or of their sizes; NaN is left
+    out unless it is the first. (LLVM compares one by one, as NaN is allowed.)
+    """
+
+    def build(cg: Any, b: ir.IRBuilder, signature: Any, arguments: Any) -> Value:
+        numbers, count = arguments
+
+        def number(place: Value, lanes: int) -> Value:
+            found = load(b, numbers, b.mul(place, INT64(4)), vector(FLOAT, lanes))
+            if not of_sizes:
+                return found
+            return call(b, f"llvm.fabs.v{lanes}f32", found.type, found)
+
+        def raise_to(other: Value, best: Value) -> None:
+            old = b.load(best)
+            b.store(b.select(b.fcmp_ordered(">", other, old), other, old), best)
+
+        first = repeat_lanes(b, b.extract_element(number(INT64(0), 1), INT32(0)), 4 * LANES)
+        best = cgutils.alloca_once_value(b, first)
+        whole = b.mul(b.udiv(count, INT64(4 * LANES)), INT64(4 * LANES))
+        with cgutils.for_range_slice(b, INT64(0), whole, INT64(4 * LANES)) as (place, _):
+            raise_to(number(place, 4 * LANES), best)
+        found = b.load(best)
+        while found.type.count > 1:
+            half = found.type.count // 2
+            left, right = (
+                lanes_of(b, found, found, list(range(start, start + half))) for start in (0, half)
+            )
+            found = b.select(b.fcmp_ordered(">", left, right), left, right)
+        one = cgutils.alloca_once_value(b, found)
+        with cgutils.for_range_slice(b, whole, count, INT64(1)) as (place, _):
+            raise_to(number(place, 1), one)
+        return b.extract_element(b.load(one), INT32(0))
+
+    def compared(typing: Any, numbers: Any, count: Any) -> Any:
+        return types.float32(types.uintp, types.uintp), build
+
+    return intrinsic(compared)
 
 
 @intrinsic

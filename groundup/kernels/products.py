@@ -230,16 +230,6 @@ def store_totals(b: ir.IRBuilder, sums: list[Value], rows: int, out: Value, firs
             )
 
 
-def lane_sum(b: ir.IRBuilder, lanes: Value) -> Value:
-    """Of 1, 2, 4 or 8 numbers: halves are added to one another."""
-    while lanes.type.count > 1:
-        half = lanes.type.count // 2
-        lanes = b.fadd(
-            *(lanes_of(b, lanes, lanes, list(range(first, first + half))) for first in (0, half))
-        )
-    return b.extract_element(lanes, INT32(0))
-
-
 def bf16_of_floats(b: ir.IRBuilder, floats: Value) -> Value:
     """A number or a vector, rounded to even, as int16."""
     count = floats.type.count if isinstance(floats.type, ir.VectorType) else 0

@@ -16,6 +16,7 @@ from numba.extending import overload
 from groundup.kernels.float_products import (
     dots,
     int8_dots,
+    largest,
     number_at,
     put_number,
     put_scale,
@@ -34,6 +35,7 @@ mix_64, mix_32_of_3, mix_32_of_4 = weighted_sum(8, 1), weighted_sum(4, 3), weigh
 mix_16 = weighted_sum(2, 1)
 eight_dots, eight_dots_of_3 = int8_dots(FORM, 1), int8_dots(FORM, 3)
 eight_dots_of_4 = int8_dots(FORM, 4)
+largest_number = largest(of_sizes=False)
 
 
 @compiled
@@ -240,9 +242,7 @@ def mix(values: Array, starts: Array, shares: Array, out: Array) -> None:
 @compiled
 def softmax(scores: Array) -> None:
     """exp(score) / sum of exp(scores), in place."""
-    largest, total = scores[0], F(0.0)
-    for t in range(scores.shape[0]):
-        largest = max(largest, scores[t])
+    largest, total = largest_number(scores.ctypes.data, scores.shape[0]), F(0.0)
     for t in range(scores.shape[0]):
         scores[t] = exponential(scores[t] - largest)
         total += scores[t]

@@ -12,7 +12,7 @@ import numpy as np
 from numba.core import types
 from numba.extending import overload
 
-from groundup.kernels.float_products import float_rows
+from groundup.kernels.float_products import float_rows, largest
 from groundup.kernels.int4_products import int4_block_to_bf16, int4_rows, split_groups
 from groundup.kernels.products import (
     BLOCK,
@@ -40,6 +40,7 @@ FORM = best_form()
 int8_one, int8_two, int8_four = (int8_rows(FORM, vectors) for vectors in (1, 2, 4))
 int4_one, int4_two, int4_four = (int4_rows(FORM, vectors) for vectors in (1, 2, 4))
 float_one, float_two, float_four = (float_rows(vectors) for vectors in (1, 2, 4))
+largest_size = largest(of_sizes=True)
 # The largest activation as an integer: 256 * 127 + 127, so that both its bytes are signed ones.
 MOST = 32639
 # Looks at the counter of a barrier before the core is given to another thread.
@@ -123,11 +124,9 @@ def round_activations(x: Array, out: Array) -> Number:
     """To int16; return the scale. As many steps as fit: at most MOST, and no sum of 127 |out| may
     exceed 31 bits.
     """
-    largest, total = F(1e-30), F(0.0)
+    largest, total = max(largest_size(x.ctypes.data, x.shape[0]), F(1e-30)), F(0.0)
     for i in range(x.shape[0]):
-        size = abs(x[i])
-        largest = max(largest, size)
-        total += size
+        total += abs(x[i])
     if not total < F(3e38):  # NaN or infinite (`isfinite` is optimised away)
         out[:] = 0  # integers can't say so, the scale can: the logits become NaN
         return F(np.nan)

@@ -395,6 +395,54 @@ def test_scores_of_int8_keys_in_every_form_are_those_of_numpy(
     assert np.array_equal(found[:, :count], query @ keys[rows, :width].astype(np.int64).T)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "eights", "queries", "count"),
+    [(np.float32, 2, 1, 1), (np.float32, 8, 4, 9), (np.uint16, 2, 1, 8), (np.uint16, 8, 3, 21)],
+)
+def test_scores_of_float_keys_are_those_of_numpy(
+    dtype: type, eights: int, queries: int, count: int
+) -> None:
+    """Of whole numbers, so that no sum is rounded; each is added to what is there."""
+    random, width = np.random.default_rng(0), 8 * eights
+    keys = random.integers(-9, 10, (30, width + 4)).astype(np.float32)
+    query = random.integers(-9, 10, (queries, width)).astype(np.float32)
+    rows, room = random.permutation(30)[:count], -(-count // 8) * 8
+    starts, found = rows * (width + 4), np.full((queries, room), 5, np.float32)
+    dots = float_products.dots(eights, queries)
+
+    @numba.njit
+    def call(keys: Any, *given: Any) -> None:
+        dots(keys, *given)
+
+    stored = keys if dtype is np.float32 else (keys.view(np.uint32) >> 16).astype(np.uint16)
+    arrays = (2, starts.ctypes.data, query.ctypes.data, query.strides[0])
+    given = (*arrays, count, found.ctypes.data, found.strides[0])
+    call(stored.reshape(-1), *map(np.uint64, given))
+    assert np.array_equal(found[:, :count], 5 + query @ keys[rows, 2 : width + 2].T)
+
+
+@pytest.mark.parametrize("of_sizes", [False, True])
+def test_the_largest_number_is_that_of_numpy(of_sizes: bool) -> None:
+    """At every place of each number of registers and what is left, beside NaN too."""
+    largest = float_products.largest(of_sizes)
+
+    @numba.njit
+    def call(*given: Any) -> Any:
+        return largest(*given)
+
+    numbers = -np.random.default_rng(0).random(200).astype(np.float32)
+    for count in (1, 7, 64, 65, 131, 200):
+        for place in range(count):
+            some = numbers[:count].copy()
+            some[place] = 3.0
+            if place:
+                some[1:place:2] = np.nan
+            assert call(np.uint64(some.ctypes.data), np.uint64(count)) == 3.0
+            some[place] = -4.0
+            expected = np.nanmax(np.abs(some) if of_sizes else some)
+            assert call(np.uint64(some.ctypes.data), np.uint64(count)) == expected
+
+
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen2.5", "gemma2"])
 def test_in_4_bits_the_compiled_step_is_the_readable_one(family: str) -> None:
     """And the readable one's matrices are those that torch's kernel multiplies with, and those that are unpacked for prompts."""
