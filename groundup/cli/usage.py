@@ -69,6 +69,12 @@ OTHER_NAMES = {
     "complete": "generate",
     "predict": "classify",
 }
+# What is no verb -> where it is.
+ELSEWHERE = {
+    "reproduce": "A number of the README is measured again from a clone: make claim ID=... "
+    "(docs/benchmarks.md#claims). Of your own: groundup verify BUILD --rebuild, and "
+    "groundup pretrain --again RUN.",
+}
 
 
 def unknown_verb(name: str, known: Iterable[str], verb: str = "") -> GroundupError:
@@ -76,6 +82,8 @@ def unknown_verb(name: str, known: Iterable[str], verb: str = "") -> GroundupErr
     meant = OTHER_NAMES.get(name, "")
     near = f"Did you mean '{meant}'?" if meant in known else did_you_mean(name, known)
     fix = f"{near} See groundup {before}--help."
+    if not verb:
+        fix = ELSEWHERE.get(name, fix)
     if not verb and Path(name).is_dir():
         folder = shlex.quote(name)
         fix = f"A model of the folder's texts: groundup build {folder}. "

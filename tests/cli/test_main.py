@@ -259,6 +259,8 @@ def test_unknown_verbs_are_answered_with_the_nearest_or_with_all(
     assert did_you_mean("xyz", VERBS) in capsys.readouterr().err
     assert run(["export"]) == 2  # what others call it
     assert "Did you mean 'convert'?" in capsys.readouterr().err
+    assert run(["reproduce", "decoding"]) == 2  # what is no verb
+    assert "make claim ID=... (docs/benchmarks.md#claims)" in capsys.readouterr().err
 
 
 def test_a_folder_in_place_of_a_verb_is_told_what_to_do_with_it(
