@@ -1,10 +1,17 @@
 """The scripted conversations through the whole served assistant, over OpenAI's API: the states at the end are those of the desk alone.
 
 By default one of each kind of one pack with a tiny model; nightly all of them with SmolLM2, which also writes sentences of its own
-(`--own-words`): a language model has no part in what is done.
+(`--own-words`): a language model has no part in what is done. The figures with what documents answer, of an index as a build makes it (without
+a second reader):
+
+    PYTHONPATH=tests:tests/serve python tests/actions/test_served_conversations.py FILE.jsonl ...
 """
 
+import argparse
 import datetime
+import json
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -13,16 +20,22 @@ from typing import Any
 import pytest
 from small_models import save_language
 from starlette.testclient import TestClient
-from test_conversations import ALL, FILES, OPEN, Conversation, Played, faults
+from test_conversations import ALL, FILES, OPEN, Conversation, Played, conversations, faults
 
+import groundup.actions.world
 from groundup.actions.desk import ActionDesk
 from groundup.actions.state import ActionTurn
 from groundup.cli.serve import ServerOptions, registry_of, server_of
 from groundup.data.reading.source_files import Source
+from groundup.device import select_compute
 from groundup.errors import ModelError, NetworkError
 from groundup.http.limits import Limits
 from groundup.packs.pack import packaged_packs
 from groundup.progress import Silent
+from groundup.recipes.build_config import BuildConfig
+from groundup.recipes.builds.build import build as make
+from groundup.recipes.builds.pipeline import stages_of
+from groundup.recipes.recipe import load_recipe
 from groundup.retrieve.update import update_index
 from groundup.runs import BuildResults, provenance
 from groundup.serve.app.application import app_of
@@ -43,12 +56,34 @@ class DatedDesk(ActionDesk):
         return super().turn(conversation, user_turns, self.day, **who)
 
 
+def make_index(build: Path, pack: str, *, as_built: bool) -> None:
+    """Make the index of a pack's build."""
+    if as_built:
+        recipe = load_recipe(pack, BuildConfig(settings=["index.encoder=none"]))
+        only = [stage for stage in stages_of(recipe) if stage.kind == "index"]
+        make(recipe, build, only, compute=select_compute("cpu"), progress=Silent())
+    else:
+        documents = Source(str(packaged_packs()[pack] / "documents"))
+        update_index(build / "index", [documents], progress=Silent())
+
+
 class ServedAssistant:
     """A pack's assistant, served in this process."""
 
-    def __init__(self, folder: Path, pack: str, model: Path, *, own_words: bool) -> None:
-        build, source = folder / pack, packaged_packs()[pack]
-        update_index(build / "index", [Source(str(source / "documents"))], progress=Silent())
+    def __init__(
+        self,
+        folder: Path,
+        pack: str,
+        model: Path,
+        *,
+        own_words: bool = False,
+        as_built: bool = False,
+    ) -> None:
+        """`as_built`: the index has vectors, the reader and the pack's limit, as that of a build;
+        otherwise words alone.
+        """
+        build = folder / pack
+        make_index(build, pack, as_built=as_built)
         kinds = {"index": "index", "chat": "chat"}
         BuildResults(**asdict(provenance()), recipe=pack, kinds=kinds).write(build)
         (build / "chat").symlink_to(model)
@@ -130,3 +165,37 @@ def test_all_conversations_end_the_same_where_smollm2_writes_beside(
     assistant = ServedAssistant(tmp_path / "builds", pack, model, own_words=True)
     scripts = [script for script in ALL if script.pack == pack]
     assert len(scripts) >= 40 and wrong_ends(assistant, scripts, tmp_path) == {}
+
+
+def main() -> None:
+    """Print each conversation that is not right, and how many of each file are."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("files", nargs="*", type=Path, default=FILES)
+    groundup.actions.world.SYNCHRONOUS = "OFF"
+    total: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tiny, assistants = save_language(folder / "tiny"), {}
+        for script in conversations(parser.parse_args().files):
+            if script.pack not in assistants:
+                assistants[script.pack] = ServedAssistant(
+                    folder / "builds", script.pack, tiny, as_built=True
+                )
+            (folder / script.id).mkdir()
+            found = assistants[script.pack].play(script, folder / script.id)
+            counts = set(found) - {"conversation"} or {"right"}
+            total.update([*counts, "of"], state="world" not in found)
+            if found:
+                print(
+                    script.id,
+                    f"({script.kind})",
+                    json.dumps(found, ensure_ascii=False, indent=1),
+                    flush=True,
+                )
+    print(
+        f"right final states {total['state']} of {total['of']}, right in all {total['right']}; faults {dict(total)}"
+    )
+
+
+if __name__ == "__main__":
+    main()
