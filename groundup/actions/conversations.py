@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from groundup.actions.definition import ActionSet
-from groundup.actions.own_words import quoted_lines
+from groundup.actions.own_words import quoted_lines, signature_lines
 from groundup.actions.replies import unsigned_yes
 from groundup.actions.state import ActionState, ActionTurn
 
@@ -54,14 +54,15 @@ def talk_of(
     conversation: str, customer: str | None, client: str, user_turns: Sequence[str]
 ) -> Talk:
     """Return a conversation by its messages, each in one line, without characters that are not
-    seen; quoted lines of the last one in quotation marks, a yes without its signature.
+    seen; quoted lines of the last one in quotation marks, commas in its signature, a yes
+    without it.
     """
     turns = [plain_line(each[:MAX_MESSAGE_CHARACTERS]) for each in user_turns]
     keys = [_hash(json.dumps([conversation, customer, client]))]
     for turn in turns:
         keys.append(_hash(json.dumps([keys[-1], turn])))
-    last = quoted_lines(unsigned_yes("".join(user_turns[-1:])[:MAX_MESSAGE_CHARACTERS]))
-    return Talk(conversation, tuple(keys), plain_line(last))
+    last = unsigned_yes("".join(user_turns[-1:])[:MAX_MESSAGE_CHARACTERS])
+    return Talk(conversation, tuple(keys), plain_line(signature_lines(quoted_lines(last))))
 
 
 def plain_line(text: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from groundup.actions.definition import Action, Slot
 from groundup.actions.intent_meaning import Meanings
 from groundup.actions.message_form import sentences
-from groundup.actions.own_words import without_markup
+from groundup.actions.own_words import letter_body, without_markup
 from groundup.actions.progress import Bound, KnownWorld, shown
 from groundup.actions.reading import MarkNames
 from groundup.actions.state import HeldValue, ValueSource
@@ -85,6 +85,32 @@ class MessageReading:
             changed = self.read(message, start)
             if changed.values:
                 return changed
+        body = letter_body(message)
+        if body != message and words(body):
+            return self._of_letter(
+                self._read(body, start, asked), self._read(message, start, asked)
+            )
+        return self._read(message, start, asked)
+
+    def _of_letter(self, body: MessageValues, whole: MessageValues) -> MessageValues:
+        """Return the values of a letter's body, and of the whole letter those that it lacks and names."""
+        names = {slot.name for slot in self.action.askable if slot.type == "name"}
+        said = {*body.values, *body.unclear} - names
+        parts = zip(
+            (body.values, body.unclear, body.either),
+            (whole.values, whole.unclear, whole.either),
+            strict=True,
+        )
+        return MessageValues(
+            *(
+                {name: each for name, each in own.items() if name in said}
+                | {name: each for name, each in all_.items() if name not in said}
+                for own, all_ in parts
+            )
+        )
+
+    def _read(self, message: str, start: int, asked: Slot | None) -> MessageValues:
+        """Return the values of a message or of a part of it."""
         slots = tuple(self._with_names(slot) for slot in self.action.askable)
         asked_of = next((slot for slot in slots if asked and slot.name == asked.name), None)
         values = {}

@@ -48,6 +48,22 @@ _MAIL = re.compile(
 _QUOTED = re.compile(r"[\"“„«][^\"“”„«»]*[\"”“»]")
 _QUOTED_LINES = re.compile(r"(?:^[ \t]*>.*(?:\n|\Z))+", re.MULTILINE)
 
+# How a letter greets, and from what closes it on its end, in one line.
+_FRAME = re.compile(
+    r"\A\W*(?:dear|to)\s[^.!?,]{1,60},|(?<=[.!?,])\s+(?:with )?"
+    r"(?:(?:kind|kindest|best|warm|many) (?:regards|wishes|thanks)|regards"
+    r"|yours(?: very)? (?:sincerely|faithfully|truly)|(?:sincerely|faithfully)(?: yours)?),?"
+    r"(?=\s+(?-i:[A-Z]))[^!?]{1,200}\Z",
+    re.IGNORECASE,
+)
+
+# "Kind regards", with the lines below it.
+_SIGNED_LINES = re.compile(
+    r"^[ \t]*((?:\w+ ){0,2}(?:regards|wishes|sincerely|faithfully|truly|thanks|cheers))[,.]?\s*\n"
+    r"([\s\S]+)\Z",
+    re.IGNORECASE | re.MULTILINE,
+)
+
 
 def without_markup(message: str) -> str:
     """Return a message of the same length with what stands in markup, code or, behind other words,
@@ -71,6 +87,16 @@ def own_words(message: str) -> str:
     return beside if words(beside) else own
 
 
+def letter_body(message: str) -> str:
+    """Return a message of the same length with the greeting and the signature of a letter as blanks:
+    the branch in "Dear Brackenmere Bank," and the switchboard below a name are not what is asked for.
+
+    >>> letter_body("Dear Weir Gym, call 0163 2960 388. Kind regards A. Lee, 0163 2960 900").split()
+    ['call', '0163', '2960', '388.']
+    """
+    return _FRAME.sub(_blanks, message)
+
+
 def mail_of(message: str) -> str:
     """Return the mail that a message forwards or quotes; "" for none."""
     return next((match[0] for match in _MAIL.finditer(without_markup(message))), "")
@@ -89,6 +115,20 @@ def quoted_lines(message: str) -> str:
         return f"“{said}”\n" * bool(said)
 
     return _QUOTED_LINES.sub(quoted, message)
+
+
+def signature_lines(message: str) -> str:
+    """Return a message with commas between the lines of its signature, as one.
+
+    >>> signature_lines("A table, please.\\nKind regards\\nAnn Hay\\nHay and Moss Ltd")
+    'A table, please.\\nKind regards, Ann Hay, Hay and Moss Ltd'
+    """
+
+    def signed(match: re.Match[str]) -> str:
+        lines = (each.strip(" ,") for each in match[2].splitlines())
+        return ", ".join([match[1], *filter(None, lines)])
+
+    return _SIGNED_LINES.sub(signed, message)
 
 
 def _blanks(match: re.Match[str]) -> str:

@@ -42,6 +42,12 @@ _CLAUSE_BEHIND = re.compile(
     r"|,\s+(?:i|we|it|my|it's|is|have|has|did)\b",
     re.IGNORECASE,
 )
+# Where a sentence behind "note that" ends: its own "can't" and "but" are part of it.
+_SENTENCE_BEHIND = re.compile(
+    r"\s{3,}|\s[-–—]+\s|,?\s+(?:please|pls|(?:can|could|would|will) (?:you|we)"
+    r"|and (?:please|can|could))\b",
+    re.IGNORECASE,
+)
 _THING = r"(?=(?:my|our|his|her|their|an?|the|some|one|two|\d|(?-i:[A-Z]))(?:\b|\d))"
 _LEFT_OVER = re.compile(
     r"(?:[\s,]+(?:here|there|behind|with you|at yours|at your \w+|on|at|in|by|from|the|last|this)\b)*"
@@ -131,5 +137,7 @@ def _behind_cues(text: str, slot: Slot) -> Iterator[tuple[int, int]]:
             yield match.span(1)
     if slot.behind:
         for match in re.finditer(rf"{_cue(slot)}([^.!?;\n]+)", text, re.IGNORECASE):
-            said = _CLAUSE_BEHIND.split(match[1], maxsplit=1)[0]
+            is_sentence = text[: match.start(1)].rstrip().lower().endswith("that")
+            ends = _SENTENCE_BEHIND if is_sentence else _CLAUSE_BEHIND
+            said = ends.split(match[1], maxsplit=1)[0]
             yield match.start(1), match.start(1) + len(_LEFT_OVER.sub("", said))

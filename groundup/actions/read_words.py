@@ -87,7 +87,7 @@ _IS_NAME = re.compile(
 _REPLY_BEFORE = re.compile(rf"\A\W*({_CAPITALS})(?=\s*[,.;]\s|\s*[(])")
 _SIGNED = re.compile(
     rf"\b(?:regards|wishes|thanks|thank you|cheers|sincerely|faithfully),?\s+"
-    rf"((?:{_TITLE}\s+)?{_CAPITALS})[\s.,!]*\Z",
+    rf"((?:{_TITLE}\s+)?{_CAPITALS})(?:[\s.,!]*\Z|,)",
     re.IGNORECASE,
 )
 # "for Harmon, 01632 960700", "at 7 pm, Ross": what is no other value at the end of a list.
@@ -142,7 +142,7 @@ _NO_NAMES = frozenset(
         " tonight christmas easter regards cheers bye hello monday tuesday wednesday thursday friday saturday sunday"
         " instead then again too also now soon asap both pls plz thx ta urgently stolen lost"
         " got wrong spelt spelled misspelt missing has been changed sorry"
-        " mobile phone tel telephone booking reference ref order"
+        " mobile phone tel telephone switchboard fax booking reference ref order"
         " number cell call ring text"
     )
 )

@@ -125,3 +125,14 @@ def test_a_long_message_of_signs_takes_no_time() -> None:
         for message in ("-" * 16_000, *(sign * (8000 // len(sign)) for sign in signs)):
             own_words(message)
             mail_of(message)
+
+
+def test_values_of_a_letter_are_those_of_its_body_not_of_its_greeting_or_signature(
+    restaurant: ActionDesk,
+) -> None:
+    asked = "we would like a table for 2 tomorrow at 7 pm, my number is 01632 960431."
+    signed = "Kind regards\nAnn Hay\nHay and Moss Ltd\nSwitchboard 01632 960900"
+    [reply] = said(restaurant, f"Dear Sir or Madam,\n\n{asked}\n\n{signed}")
+    assert "in the name of Ann Hay, telephone 01632 960431" in reply
+    [reply] = said(restaurant, f"We would like a table for 2 tomorrow at 7 pm.\n\n{signed}")
+    assert "in the name of Ann Hay, telephone 01632 960900" in reply

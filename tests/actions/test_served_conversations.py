@@ -13,6 +13,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from test_conversations import ALL, FILES, OPEN, Conversation, Played, conversat
 
 import groundup.actions.world
 from groundup.actions.desk import ActionDesk
+from groundup.actions.intent import ActionChooser
 from groundup.actions.state import ActionTurn
 from groundup.cli.serve import ServerOptions, registry_of, server_of
 from groundup.data.reading.source_files import Source
@@ -51,6 +53,14 @@ class DatedDesk(ActionDesk):
     """A desk on the day of a conversation."""
 
     day: datetime.date
+    heard: list[ActionChooser]
+    """What chooses its actions by meaning, made by the first desk of a pack."""
+
+    def hear_by_meaning(self, *encoder: Any) -> None:
+        if not self.heard:
+            super().hear_by_meaning(*encoder)
+            self.heard.append(self.chooser)
+        self.chooser = self.heard[0]
 
     def turn(self, conversation: str, user_turns: Any, *_: Any, **who: Any) -> ActionTurn | None:
         return super().turn(conversation, user_turns, self.day, **who)
@@ -87,6 +97,7 @@ class ServedAssistant:
         kinds = {"index": "index", "chat": "chat"}
         BuildResults(**asdict(provenance()), recipe=pack, kinds=kinds).write(build)
         (build / "chat").symlink_to(model)
+        self.heard: list[ActionChooser] = []
         self.pack, self.indexes = pack, ServedIndexes({pack: build / "index"})
         self.indexes.own_words = own_words
         registry = registry_of([str(build)], None, Silent(), assistants={pack: pack})
@@ -103,6 +114,7 @@ class ServedAssistant:
             def __post_init__(self) -> None:
                 super().__post_init__()
                 desk = DatedDesk(packaged_packs()[script.pack], world=self.world)
+                desk.heard = assistant.heard
                 desk.day = datetime.date.fromisoformat(script.today)
                 desk.trial_customer = desk.actions.trial_customer or None
                 assistant.indexes.desks[assistant.pack] = desk
@@ -173,7 +185,7 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path, default=FILES)
     groundup.actions.world.SYNCHRONOUS = "OFF"
     total: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, ExitStack() as opened:
         folder = Path(name)
         tiny, assistants = save_language(folder / "tiny"), {}
         for script in conversations(parser.parse_args().files):
@@ -181,6 +193,7 @@ def main() -> None:
                 assistants[script.pack] = ServedAssistant(
                     folder / "builds", script.pack, tiny, as_built=True
                 )
+                opened.enter_context(assistants[script.pack].client)
             (folder / script.id).mkdir()
             found = assistants[script.pack].play(script, folder / script.id)
             counts = set(found) - {"conversation"} or {"right"}

@@ -320,6 +320,7 @@ def test_a_feeling_in_capitals_is_no_name(message: str, names: list[str]) -> Non
     [
         ("also note for the new table that one of us is coeliac", "one of us is coeliac"),
         ("please note that my son is allergic to nuts", "my son is allergic to nuts"),
+        ("note that my mother can't have eggs, can you", "my mother can't have eggs"),
     ],
 )
 def test_a_note_is_what_stands_behind_that(said: str, note: str) -> None:
