@@ -5,7 +5,7 @@ questions for those that are unclear. Names that the world knows (`Slot.among`) 
 import datetime
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from groundup.actions.definition import Action, Slot
@@ -62,6 +62,14 @@ class MessageValues:
     either: dict[str, tuple[HeldValue, ...]] = field(default_factory=dict)
     """The values that it may be, by slots."""
 
+    def only(self, keeps: Callable[[str], bool]) -> "MessageValues":
+        """Return those of the slots that it keeps."""
+        return MessageValues(
+            {name: each for name, each in self.values.items() if keeps(name)},
+            {name: each for name, each in self.unclear.items() if keeps(name)},
+            {name: each for name, each in self.either.items() if keeps(name)},
+        )
+
 
 @dataclass(frozen=True)
 class MessageReading:
@@ -95,18 +103,14 @@ class MessageReading:
     def _of_letter(self, body: MessageValues, whole: MessageValues) -> MessageValues:
         """Return the values of a letter's body, and of the whole letter those that it lacks and names."""
         names = {slot.name for slot in self.action.askable if slot.type == "name"}
-        said = {*body.values, *body.unclear} - names
-        parts = zip(
-            (body.values, body.unclear, body.either),
-            (whole.values, whole.unclear, whole.either),
-            strict=True,
-        )
+        own = {*body.values, *body.unclear} - names
+
+        first = body.only(lambda name: name in own)
+        others = whole.only(lambda name: name not in own)
         return MessageValues(
-            *(
-                {name: each for name, each in own.items() if name in said}
-                | {name: each for name, each in all_.items() if name not in said}
-                for own, all_ in parts
-            )
+            first.values | others.values,
+            first.unclear | others.unclear,
+            first.either | others.either,
         )
 
     def _read(self, message: str, start: int, asked: Slot | None) -> MessageValues:

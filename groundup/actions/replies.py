@@ -137,6 +137,8 @@ _COURTESY = re.compile(
     r"\b(?:(?:that|it|this)(?: would|'d|d| will|'ll) (?:suit|work|do|be (?:\w+ )?(?:lovely|great"
     r"|good|perfect|fine|brilliant|wonderful|ideal))(?: for)?(?: (?:me|us)\b)?"
     r"(?: (?:very )?(?:well|nicely|fine)\b)?"
+    r"|(?:that|it)(?: would|'d) be (?:a|such a) (?:\w+ )?(?:relief|help|load|weight|blessing|treat)"
+    r"(?: off (?:my|our) (?:mind|shoulders|chest))?"
     r"|(?:that|it)(?:'?s| is) (?:just |exactly )?what (?:(?:the|my|our) )?[a-z]+"
     r" (?:say|says|said|want|wants|wanted|need|needs|meant|ordered)"
     r"|sorry (?:for|about) (?:all )?(?:the|any|your) (?:trouble|bother|fuss|hassle|wait|delay)"

@@ -16,7 +16,8 @@ _JOINT = r"(?:oh|and|also|plus|btw|by the way|ps|p\.s\.)\b"
 _BEGINS = re.compile(rf"\A|[,;:)]+\s+|\s[-–—]+\s*|\.{{2,}}\s*|\s(?={_JOINT})", re.IGNORECASE)
 _LEAD = re.compile(
     rf"\A(?:(?:{_JOINT}|ah|just|then"
-    r"|(?:a |one )?(?:quick|more|last|other|another) (?:question|thing))[\s,:-]*)+",
+    r"|hi|hiya|hello|hey|good (?:morning|afternoon|evening)"
+    r"|(?:a |one )?(?:quick|more|last|other|another) (?:question|thing|one))\b[\s,:-]*)+",
     re.IGNORECASE,
 )
 # Without a question mark the words must stand as they do in a question: not "and when I got home".

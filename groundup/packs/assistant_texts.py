@@ -60,6 +60,8 @@ class FixedTexts:
     """What can be done."""
     thanks: str
     goodbye: str
+    nothing_waits: str
+    """To a yes or no where none was asked for."""
     only: str
     refusal: str
     person: str

@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import choose_action
+from groundup.actions.replies import begins_with_yes, reads_no, reads_yes
+from groundup.actions.side_questions import question_spans
 from groundup.actions.state import ActionTurn
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
@@ -155,7 +157,7 @@ def read_conversation(
     `desk`: does what may be done, for the `caller`. Raises what search and desk raise; ConfigError
     without a message of the user.
     """
-    said = (each.content[:MAX_MESSAGE_CHARACTERS] for each in messages if each.role == "user")
+    said = [each.content[:MAX_MESSAGE_CHARACTERS] for each in messages if each.role == "user"]
     turns = [" ".join(each.split()) for each in said]  # thanks on a line below end no question
     if not turns:
         raise ConfigError("No message of a user is among them, so nothing is asked.")
@@ -164,37 +166,51 @@ def read_conversation(
         return AssistantReading(danger, _nothing(last), (texts.in_self_harm,))
     acted = [False] * len(turns)
     if desk is not None:
-        acted = list(desk.handled(user_turns=turns, **vars(caller)))
+        acted = list(desk.handled(user_turns=said, **vars(caller)))
     question = _in_context(turns, acted)
     if danger is not None:
         found = search(question)
         return AssistantReading(
             danger, found if found.quotes else _nothing(last), (texts.in_danger,)
         )
-    pending = None if desk is None else desk.pending(user_turns=turns[:-1], **vars(caller))
+    pending = None if desk is None else desk.pending(user_turns=said[:-1], **vars(caller))
     turn, is_talk = None, pending is None and small_talk(last) is not None
     asks_a_person = wants_person(last) and not _is_option(pending, last)
     if desk is not None and not asks_a_person and not is_talk:
-        turn = desk.turn(user_turns=turns, **vars(caller))
+        turn = desk.turn(user_turns=said, **vars(caller))
     if turn is not None:
         return _acted(turn, last, texts, search)
     if desk is not None and pending is not None:  # the message may have ended it without a word
-        pending = desk.pending(user_turns=turns, **vars(caller))
+        pending = desk.pending(user_turns=said, **vars(caller))
 
     def for_a_person() -> Sequence[Message]:
         return messages if desk is None else _without_values(messages, acted, desk)
 
+    if pending is None and _answers_nothing(last):
+        return AssistantReading("small_talk", _nothing(last), (texts.fixed.nothing_waits,))
+    if pending is not None and pending.yes_no and _only_agrees(last):
+        return AssistantReading("action", _nothing(last), (pending.unread,), action=pending)
     reading = _read_beside_actions(question, for_a_person, texts, search, desk)
     if pending is not None:
         return _with_pending(reading, pending)
     offered = None
     if desk is not None and reading.kind in ("answer", "refusal"):
-        offered = desk.turn(user_turns=turns, **vars(caller), is_unsure=True)
+        offered = desk.turn(user_turns=said, **vars(caller), is_unsure=True)
     if offered is None:
         return reading
     if reading.kind == "refusal":
         return AssistantReading("action", _nothing(last), (offered.text,), action=offered)
     return replace(reading, closing=(*reading.closing, offered.text), action=offered)
+
+
+def _answers_nothing(message: str) -> bool:
+    """Whether a message says yes or no, where nothing asked for either."""
+    return (reads_yes(message) or reads_no(message)) and small_talk(message) is None
+
+
+def _only_agrees(message: str) -> bool:
+    """Whether a message says yes and something beside it that asks nothing of documents."""
+    return begins_with_yes(message) and "?" not in message and not question_spans(message)
 
 
 def _acted(turn: ActionTurn, last: str, texts: AssistantTexts, search: Search) -> AssistantReading:

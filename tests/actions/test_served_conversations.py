@@ -104,6 +104,8 @@ class ServedAssistant:
         options = ServerOptions(device="cpu", precision="float32")
         self.server: ModelServer = server_of(registry, options, Limits(), self.indexes)
         self.server.customer_header = "X-Customer"
+        if as_built:
+            self.indexes.open_vectors(self.server.worker, Silent())
         self.client = TestClient(app_of(self.server), base_url="http://127.0.0.1")
 
     def play(self, script: Conversation, folder: Path) -> dict[str, str]:

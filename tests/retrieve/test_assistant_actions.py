@@ -73,6 +73,32 @@ def test_booked_in_python_and_listed_and_undone_by_the_operator(
         assert wrong in capsys.readouterr().err
 
 
+def test_a_yes_or_no_where_none_was_asked_for_is_not_looked_up(
+    say: Callable[..., AssistantReply],
+) -> None:
+    for said in ("yes that is fine thank you", "Yes, go ahead.", "No"):
+        reply = say("Do you sell bicycles?", said, id=said)
+        assert (reply.kind, reply.found) == ("small_talk", False)
+        assert reply.text.startswith("Nothing is waiting for a yes or a no here")
+    assert say("Hello", "ok thanks", id="thanks").text.startswith("You're welcome")
+
+
+def test_what_is_said_beside_a_yes_is_not_looked_up(say: Callable[..., AssistantReply]) -> None:
+    booking = BOOKING[:-1]
+    unclear = say(*booking, "Yes, unless my insurance could pay for a crown", id="unless")
+    assert (unclear.kind, unclear.sources) == ("action", ())
+    assert "yes or no" in unclear.text
+    done = say(*booking, "Yes please, that would be a weight off my mind", id="relief")
+    assert done.action is not None and done.action.kind == "done"
+
+
+def test_a_letter_keeps_its_lines_for_the_desk(say: Callable[..., AssistantReply]) -> None:
+    letter = "Please book a check-up on 5 March 2031 at 11:00.\n\nKind regards\nAda Brook\nBrook and Hay Ltd"
+    asked = say(letter)
+    assert asked.action is not None and asked.action.kind == "confirm"
+    assert "Ada Brook" in asked.text and "Ltd" not in asked.text
+
+
 def test_an_option_that_was_asked_for_is_no_wish_for_a_person(build: Path) -> None:
     for name in ("actions.toml", "world.sql"):
         shutil.copy(packaged_packs()["writing"] / name, build / "actions" / name)
