@@ -101,7 +101,7 @@ class MessageReading:
         return self._read(message, start, asked)
 
     def _of_letter(self, body: MessageValues, whole: MessageValues) -> MessageValues:
-        """Return the values of a letter's body, and of the whole letter those that it lacks and names."""
+        """Return the values of a letter's body, and of the whole letter names and what it lacks."""
         names = {slot.name for slot in self.action.askable if slot.type == "name"}
         own = {*body.values, *body.unclear} - names
 

@@ -89,7 +89,7 @@ def own_words(message: str) -> str:
 
 def letter_body(message: str) -> str:
     """Return a message of the same length with the greeting and the signature of a letter as blanks:
-    the branch in "Dear Brackenmere Bank," and the switchboard below a name are not what is asked for.
+    the branch in "Dear Brackenmere Bank," or the switchboard below a name is not asked for.
 
     >>> letter_body("Dear Weir Gym, call 0163 2960 388. Kind regards A. Lee, 0163 2960 900").split()
     ['call', '0163', '2960', '388.']
