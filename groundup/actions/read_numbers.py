@@ -2,8 +2,8 @@
 guests; "£64.99", "12 pounds 50", "80p", "two grand", "1.5k".
 
 A number in front of the slot's units counts before any other. Where people are counted, what stands
-in a row is added up, "for two", "six of us" and "my wife and I" count, and what only adds to what
-was before ("two people more") is none. Nor is an amount in another currency than the slot's; one
+in a row is added up, "for two", "six of us", "2 for the taster" and "my wife and I" count, and what
+only adds to what was before ("two people more") is none. "He's 12" and "aged 12" are years. Nor is an amount in another currency than the slot's; one
 without a sign counts in the reply to the question, and where "to", "of" or "for" stands before it.
 """
 
@@ -68,6 +68,20 @@ _WITH_KIN = re.compile(
 _WITH_SOME = re.compile(
     rf"\b(?:me|myself|i)\s*(?:and|\+|&|plus|with)\s*(?:my\s+)?(?P<number>{NUMBER})\s+"
     rf"(?:(?:{_KIN})s|others|more|of my \w+)\b",
+    re.IGNORECASE,
+)
+# "2 for hand-building on Wednesday"
+_FIRST = re.compile(
+    rf"\A\W*(?P<number>{NUMBER})\s+for\s+"
+    r"(?!(?:an?|me|us|that|this|it|the price)\b)[^\W\d_]",
+    re.IGNORECASE,
+)
+# "my son, he's 12", "aged 9", "34 y/o", of a number of years.
+_AGE = re.compile(
+    rf"(?:\b(?:he|she|i|kid|child|boy|girl|{_KIN})(?:['’]s|['’]m| is| am)"
+    r"\s+(?:(?:only|just|about|nearly|now)\s+)?|\bage[ds]?\s+)"
+    rf"(?P<number>{NUMBER})(?=\W*(?:\Z|[,.;!?)\n]|(?:and|but|so|years?)\b))"
+    r"|\b(?P<old>\d{1,3})(?=\s?(?:yo|y/o|yrs?)\b)",
     re.IGNORECASE,
 )
 _ALONE = re.compile(r"\b(?:just|only)\s+(?:me|myself)\b(?!\s*(?:and|\+|&|plus|,))", re.IGNORECASE)
@@ -145,6 +159,12 @@ def read_numbers(text: str, slot: Slot, *, asked: bool = False) -> list[Reading]
     text = _in_figures(text)
     people = counts_people(slot)
     found = list(_people(text, slot, asked)) if people else list(_things(text, slot))
+    if "year" in _stems_of(" ".join(slot.unit)):
+        ages = [each for each in _AGE.finditer(text) if not overlaps(*each.span(), found)]
+        for match in ages:
+            number = plain_number(match["number"] or match["old"])
+            if number is not None:
+                found.append(Reading(*match.span(match.lastgroup or 0), (number,)))
     for match, value in _of_people(text, asked) if people else ():
         if not overlaps(*match.span(), found):
             found.append(Reading(*match.span(), (value,)))
@@ -217,6 +237,10 @@ def _of_people(text: str, asked: bool) -> Iterator[tuple[re.Match[str], int | fl
     for match in _OF_US.finditer(text):
         number = plain_number(match["number"] or "2")
         if number is not None and (number > 1 or asked):
+            yield match, number
+    for match in _FIRST.finditer(text):
+        number = plain_number(match["number"])
+        if number is not None:
             yield match, number
     for match in _FOR.finditer(text):
         behind, number = (match["behind"] or "").lower(), plain_number(match["number"])

@@ -16,7 +16,9 @@ from groundup.actions.templates import template_names
 from groundup.actions.world import WORLD_FILE
 from groundup.http.json_object import JsonObject
 from groundup.retrieve.answer import QuestionReading
-from groundup.retrieve.cite import Quote
+from groundup.retrieve.cite import Quote, quote_of, statements
+from groundup.retrieve.scored_statements import table_of
+from groundup.retrieve.table_rows import answer_in_words
 from groundup.runs import read_stage_kinds
 from groundup.weights.catalog import untuned
 
@@ -89,6 +91,11 @@ def rule_reading(
         if said is None or source.document.rpartition("/")[2] != rule.document:
             continue
         quote = Quote(said[0], 1, source.start + said.start(), source.start + said.end())
+        for place, each in enumerate(statements(source)):
+            table = table_of(source, place)
+            if table is not None and each.start <= said.start() < each.end:
+                row = answer_in_words(table, "", source.language)
+                quote = replace(quote_of(source, 1, each), table=table, in_words=row)
         about = (source,)
         return QuestionReading(
             message, 1.0, about, about, (quote,), found.outdated, requests=(requests,)

@@ -35,6 +35,7 @@ _BREAK = re.compile(rf"{_BLANK_LINE}|\n(?=#{{1,6}}[ \t]+\S)")
 _HASHES = re.compile(r"(#{1,6})[ \t]+([^\n]+)")
 _UNDERLINED = re.compile(r"(\S.*)\n(=+|-{3,})[ \t\r]*(?:\n|\Z)")
 _LINE = re.compile(r"[^\n]{1,80}\Z")
+_PRICE = re.compile(r"[£$€] ?\d|\d ?(?:[£€]|EUR\b)")
 _ENDS_LIKE_A_SENTENCE = (".", "!", ",", ";", ":", "。", "，", "…", '"', "”", "»")
 _FENCE = re.compile(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
 FENCES = ("```", "~~~")
@@ -167,6 +168,7 @@ def heading_of(block: str) -> tuple[int, str, str]:
         and not block.endswith(_ENDS_LIKE_A_SENTENCE)
         and len(block.split()) <= 12
         and (block[0].isupper() or block[0].isdigit())
+        and not _PRICE.search(block)
     ):
         return _LINE_LEVEL, block, ""
     return 0, "", block

@@ -33,6 +33,7 @@ _REPLIES = re.compile(r"(?:yes|no)\b", re.IGNORECASE)
 _DENIES = re.compile(
     r"\b(?:no|not|never|without|except\w*|exclud\w+|cannot|\w+n't)\b", re.IGNORECASE
 )
+_NAME = re.compile(r"(?:The )?[A-Z][\w'’-]+(?: (?:of |the |and |& )?[A-Z][\w'’-]+)+")
 _LINE = re.compile(r"^#{0,6}[ \t]*(?P<text>\S[^\n]*?)[ \t#]*$", re.MULTILINE)
 
 
@@ -76,7 +77,7 @@ def of_section_spoken_of(
 ) -> ScoredStatement:
     """Return the best sentence of the section that a question names where the best one is of a
     section beside it: "is there a lift at Mill Lane?", of the sections "Mill Lane studio" and "The
-    Old Dairy studio".
+    Old Dairy studio", whose headings share a word; or both are names.
     """
     language = best.passage.language
     asked = own_terms(question, language)
@@ -84,7 +85,9 @@ def of_section_spoken_of(
         names = _differing_names(each.passage, best.passage)
         if names:
             theirs, ours = (own_terms(name, language) for name in names)
-            if theirs - ours and theirs - ours <= asked and not (ours - theirs) & asked:
+            are_alike = theirs & ours or all(map(_NAME.fullmatch, names))
+            is_named = theirs - ours and theirs - ours <= asked
+            if are_alike and is_named and not (ours - theirs) & asked:
                 return each
     return best
 

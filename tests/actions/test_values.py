@@ -42,6 +42,7 @@ SLOTS = {
     ),
     "code": Slot("code", "code", ask="Which?", pattern="[A-Z0-9]{6}", example="LK7Q2M"),
     "text": Slot("address", "text", ask="Where?"),
+    "age": Slot("age", "number", ask="How old?", unit=("years", "year")),
 }
 SAID = [
     json.loads(line)
@@ -57,7 +58,7 @@ def values(slots: tuple[Slot, ...], message: str, today: date = SUNDAY) -> dict[
 def test_what_a_message_says_is_read_and_nothing_else(row: dict[str, str]) -> None:
     slot = SLOTS[row["type"]]
     asked = slot if row["asked"] else None
-    others = (GUESTS, DAY, AT) if row["type"] in ("date", "time", "number", "name") else ()
+    others = (GUESTS, DAY, AT) if row["type"] in ("age", "date", "time", "number", "name") else ()
     slots = (slot, *(each for each in others if each.name != slot.name and not asked))
     found = read_values(slots, row["message"], SUNDAY, asked).get(slot.name)
     unclear = unclear_values(slots, row["message"], SUNDAY, asked).get(slot.name, ())

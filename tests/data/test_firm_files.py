@@ -149,3 +149,41 @@ def test_a_wider_gap_of_a_pdf_parts_paragraphs(tmp_path: Path) -> None:
         text_of(tmp_path / "b.pdf")
         == "We are open from Monday\nto Friday.\n\nQuiz evening on Tuesday,\nat 7 pm."
     )
+
+
+COLUMNS = [
+    [("Package", 72), ("Each child paints", 150), ("Per child", 290)],
+    [("Dinosaur", 72), ("a figure", 150), ("17.50", 300)],
+    [("Mug", 72), ("a mug of 300 ml", 150), ("21", 309)],
+]
+BOLD_WORDS = [
+    [("A sum of", 72), ("50", 119), ("holds it", 136)],
+    [("The rest", 72), ("is paid", 116), ("later", 155)],
+    [("We also", 72), ("take", 113), ("cards", 138)],
+]
+
+
+def columns_pdf(path: Path, rows: list[list[tuple[str, int]]]) -> Path:
+    """A page with each row's texts at their distance from the left."""
+    write_pdf(path, [(11, "x")])
+    made = pypdf.PdfWriter(path)
+    drawn = (
+        f"BT /F1 11 Tf {left} {700 - 20 * number} Td ({text}) Tj ET"
+        for number, row in enumerate(rows)
+        for text, left in row
+    )
+    stream = DecodedStreamObject()
+    stream.set_data("\n".join(drawn).encode())
+    made.pages[0][NameObject("/Contents")] = made._add_object(stream)
+    made.write(path)
+    return path
+
+
+def test_columns_of_a_pdf_are_a_table_and_words_in_another_type_are_none(tmp_path: Path) -> None:
+    assert text_of(columns_pdf(tmp_path / "a.pdf", COLUMNS)) == (
+        "| Package | Each child paints | Per child |\n| --- | --- | --- |\n"
+        "| Dinosaur | a figure | 17.50 |\n| Mug | a mug of 300 ml | 21 |"
+    )
+    assert "|" not in text_of(columns_pdf(tmp_path / "b.pdf", BOLD_WORDS))
+    assert "|" not in text_of(columns_pdf(tmp_path / "c.pdf", COLUMNS[:2])), "two rows are none"
+    assert "|" not in text_of(tmp_path / "a.pdf", headings=False)

@@ -10,9 +10,14 @@ from pathlib import Path
 import pytest
 
 import groundup
+from groundup.actions.definition import Rule
 from groundup.cli.main import run
 from groundup.packs.pack import packaged_packs
+from groundup.retrieve.answer import QuestionReading
+from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant import AssistantReply
+from groundup.retrieve.assistant_actions import rule_reading
+from groundup.retrieve.passages import Passage
 from groundup.runs import BuildResults, provenance
 from groundup.tokenizer.chat import Message
 
@@ -220,3 +225,17 @@ def test_a_person_gets_what_was_wished_for_line_by_line_and_no_bare_values(
     assert found.kind == "person"
     assert found.summary[0] == BOOKING[0] and not {"Ada Brook", "yes"} & set(found.summary)
     assert f"\n- {BOOKING[0]}\n- Do you see children?" in found.text
+
+
+def test_a_row_that_a_rule_is_taken_from_is_shown_in_words(build: Path) -> None:
+    text = "| Class | When |\n| --- | --- |\n| Taster | Saturdays |\n"
+    source = Passage(1, text, "Classes", "classes.md", "a", "a", "", 0, len(text), "en", 1)
+
+    def search(question: str, passages: int) -> QuestionReading:
+        return QuestionReading(question, 1.0, (source,), (), (), (), requests=((),))
+
+    rule = Rule(
+        "SELECT 1", "Saturdays only.", document="classes.md", quote="| Taster | Saturdays |"
+    )
+    found = rule_reading("on Monday", rule, search)
+    assert [part_text(each) for each in found.quotes] == ["Taster: Saturdays (When) [1]"]

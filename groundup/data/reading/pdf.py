@@ -1,8 +1,9 @@
 """The text of a PDF by pypdf, for `extract`'s child process.
 
 With `headings`, for a text that is to be divided and quoted, lines in a larger or bolder type than
-the text are headings as of Markdown, a wider gap parts paragraphs, lines that end with a price are items of a list, and the
-lines that stand at the top or the bottom of every page are left out.
+the text are headings as of Markdown, a wider gap parts paragraphs, lines whose parts stand below one
+another in columns are a table, other lines that end with a price are items of a list, and the lines
+that stand at the top or the bottom of every page are left out.
 """
 
 import logging
@@ -15,7 +16,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from groundup.data.reading.extracted import ENCRYPTED, Extracted, whole_document
+from groundup.data.reading.extracted import (
+    ENCRYPTED,
+    Extracted,
+    table_blocks,
+    whole_document,
+)
 
 MAX_HEADING_CHARACTERS = 80
 # Of the size of the text what a heading has at least; the levels of headings.
@@ -27,6 +33,13 @@ _AMOUNT = r"(?:[£$€] ?\d[\d.,]*|\d[\d.,]* ?(?:[£$€]|EUR|CHF))"
 # Two lines and more that each end with a price: a menu, a price list.
 _PRICE_LINES = re.compile(rf"(?m)(?:^[^\W\d_].*\s{_AMOUNT}$\n?){{2,}}")
 _ENDS_WITH_PRICE = re.compile(rf"{_AMOUNT}\s*\Z")
+# Of a table: lines, and characters of a cell; of the size of the type how wide a letter is about, and
+# the least space between two cells.
+_ROWS, _CELL = 3, 60
+_LETTER, _SPACE = 0.45, 0.6
+# Of a column: how far in points cells begin from one another; else it is one of numbers.
+_ALIGNED, _NUMBER = 2.0, re.compile(r"\W{0,2}\d[\d.,: %–-]*\D{0,3}")
+_BLANK = re.compile(r"\n{3,}")
 _BOLD = re.compile(r"bold|black|heavy|semibold|demi", re.IGNORECASE)
 
 Style = tuple[float, bool]
@@ -40,6 +53,17 @@ class _Line:
     """Characters of each style."""
     height: float | None = None
     """Where it begins on the page, in points from below."""
+    cells: list["_Cell"] = field(default_factory=list["_Cell"])
+    """Its parts, from the left."""
+
+
+@dataclass
+class _Cell:
+    start: float
+    """In points from the left."""
+    end: float
+    """About, by the number of its letters."""
+    text: str
 
 
 def read_pdf(path: Path, headings: bool) -> Iterator[Extracted]:
@@ -57,7 +81,7 @@ def read_pdf(path: Path, headings: bool) -> Iterator[Extracted]:
         pages = _without_running_lines(pages)
         body = _body_style(pages)
         levels = _levels(pages, body)
-        texts = [_marked(lines, body, levels) for lines in pages]
+        texts = [_marked(_with_tables(lines), body, levels) for lines in pages]
     else:
         texts = ["\n".join(line.text for line in lines) for lines in pages]
     text = "\n\n".join(page for page in texts if page.strip()).translate(_LIGATURES)
@@ -71,28 +95,33 @@ def _lines(page: Any, read: dict[str, list[_Line]], *, with_styles: bool) -> lis
     # references, not what they stand for
     shared = repr([dict.get(page, key) for key in ("/Contents", "/Resources")])
     if shared not in read:
-        pieces: list[tuple[str, Style, float]] = []
+        pieces: list[_Piece] = []
 
         def visit(text: str, current: Any, matrix: Any, font: Any, size: Any) -> None:
             scale = abs(matrix[3] * current[3]) or 1.0
             name = str((font or {}).get("/BaseFont", ""))
             style = (round(float(size or 0) * scale, 1), _BOLD.search(name) is not None)
             height = matrix[4] * current[1] + matrix[5] * current[3] + current[5]
-            pieces.append((text, style, height))
+            left = matrix[4] * current[0] + matrix[5] * current[2] + current[4]
+            pieces.append((text, style, height, left))
 
         options = {}
         if with_styles:
             options["visitor_text"] = visit
         text = page.extract_text(**options)
-        if "".join(piece for piece, _, _ in pieces) != text:
-            pieces = [(text, (0.0, False), 0.0)]
+        if "".join(piece[0] for piece in pieces) != text:
+            pieces = [(text, (0.0, False), 0.0, 0.0)]
         read[shared] = _joined_lines(pieces)
     return read[shared]
 
 
-def _joined_lines(pieces: Sequence[tuple[str, Style, float]]) -> list[_Line]:
+_Piece = tuple[str, Style, float, float]
+"""Text, its style, and where it begins: in points from below and from the left."""
+
+
+def _joined_lines(pieces: Sequence[_Piece]) -> list[_Line]:
     lines = [_Line()]
-    for text, style, height in pieces:
+    for text, style, height, left in pieces:
         first, *others = text.split("\n")
         for number, part in enumerate((first, *others)):
             if number:
@@ -101,7 +130,64 @@ def _joined_lines(pieces: Sequence[tuple[str, Style, float]]) -> list[_Line]:
             lines[-1].styles[style] += len("".join(part.split()))
             if part.strip() and lines[-1].height is None:
                 lines[-1].height = height
+            if part.strip():
+                _add_to_cells(lines[-1].cells, part, style[0], left)
     return lines
+
+
+def _add_to_cells(cells: list[_Cell], text: str, size: float, left: float) -> None:
+    """Add a part of a line to its last cell, or as a new one where there is space before it."""
+    end = left + _LETTER * size * len(text.strip())
+    if cells and left < cells[-1].end + _SPACE * size:
+        cells[-1].end, cells[-1].text = max(end, cells[-1].end), f"{cells[-1].text}{text}"
+    else:
+        cells.append(_Cell(left, end, text))
+
+
+def _with_tables(lines: Sequence[_Line]) -> list[_Line]:
+    """Return the lines of a page, those of a table as one: _ROWS and more lines of as many cells,
+    each column right of the one before.
+    """
+    filled = [line for line in lines if line.text.strip()]
+    made: list[_Line] = []
+    rows: list[_Line] = []
+    for line in [*filled, _Line()]:
+        if not _are_rows([*rows, line]):
+            made += _as_table(rows)
+            rows = []
+        rows.append(line)
+    return made
+
+
+def _are_rows(lines: Sequence[_Line]) -> bool:
+    """Whether lines may be the rows of one table; a line alone may."""
+    if len(lines) < 2:
+        return True
+    if len({len(line.cells) for line in lines}) > 1 or len(lines[0].cells) < 2:
+        return False
+    if any(len(cell.text.strip()) > _CELL for line in lines for cell in line.cells):
+        return False
+    columns = list(zip(*(line.cells for line in lines), strict=True))
+    return all(map(_is_column, columns)) and all(
+        max(cell.start for cell in left) < min(cell.start for cell in right)
+        for left, right in pairwise(columns)
+    )
+
+
+def _is_column(cells: Sequence[_Cell]) -> bool:
+    """Whether cells begin below one another, or are numbers below a name."""
+    starts = [cell.start for cell in cells]
+    if max(starts) - min(starts) <= _ALIGNED:
+        return True
+    return all(_NUMBER.fullmatch(cell.text.strip()) for cell in cells[1:])
+
+
+def _as_table(rows: Sequence[_Line]) -> list[_Line]:
+    if len(rows) < _ROWS:
+        return list(rows)
+    cells = [[cell.text.strip() for cell in row.cells] for row in rows]
+    text = "\n\n".join(table_blocks(cells, as_markdown=True))
+    return [_Line(f"\n{text}\n", height=rows[0].height)]
 
 
 def _without_running_lines(pages: list[list[_Line]]) -> list[list[_Line]]:
@@ -177,4 +263,4 @@ def _marked(lines: Sequence[_Line], body: Style, levels: dict[Style, int]) -> st
         else:
             made += ["", f"{'#' * levels[style]} {line.text.strip()}"]
         open_style = style
-    return "\n".join(made).strip("\n")
+    return _BLANK.sub("\n\n", "\n".join(made).strip("\n"))
