@@ -80,7 +80,10 @@ def _forgotten_lines(results: "ChatResults") -> list[str]:
         return []
     said = f"Forgotten: {', '.join(name.replace('_', ' ') for name in worse)}"
     if results.proposed_replay is None:
-        return [f"{said}. A lower learning rate, or fewer epochs, holds the model nearer."]
+        nearer = "A lower learning rate, or fewer epochs, holds the model nearer."
+        if results.prefers:
+            nearer = f"A larger sft_weight (1 by default) costs less of it. {nearer}"
+        return [f"{said}. {nearer}"]
     source = (results.replay or {"source": "wikipedia"})["source"]
     return [
         f"{said}. Worth a try: --replay {source}={results.proposed_replay:g}, in another --out."

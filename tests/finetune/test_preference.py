@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from groundup.cli.finetune_lines import chat_lines
 from groundup.cli.main import run
 from groundup.data.documents import PreferenceExample
 from groundup.device import Compute
@@ -204,6 +205,10 @@ def test_chosen_answers_gain_on_held_out_pairs(
         "chance",
         "is_chance",
     }
+    general = results.forgetting["general"]
+    worse = {**general, "difference": {**general["difference"], "verdict": "worse"}}
+    said = chat_lines(replace(results, forgetting={"general": worse}), folder.path)
+    assert any("Forgotten: general. A larger sft_weight" in line for line in said)
     assert fit_preference(open_base(), pairs, folder, config, compute=compute) == results
     assert open_model(folder.path, compute).config == open_base().config
     json.dumps(results.plain(), allow_nan=False)
