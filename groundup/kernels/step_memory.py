@@ -17,6 +17,8 @@ Array = np.ndarray
 # A counter from which no thread waits: a thread that failed or was interrupted will not come.
 ABANDONED = 2**62
 ALIGNMENT = 64
+# Rows of a product are multiplied four at a time, the last three too.
+MULTIPLE_OF_ROWS = 4
 
 
 class SharedBuffers(NamedTuple):
@@ -115,8 +117,9 @@ def thread_buffers(
 ) -> ThreadBuffers:
     """For texts of at most `tokens` tokens; `inputs` of matrices are int16 or float32."""
     widths = (shape.width, shape.heads * shape.head_width, shape.feedforward_width)
+    room = -(-rows // MULTIPLE_OF_ROWS) * MULTIPLE_OF_ROWS
     rounded, mixed_rounded, inner_rounded = (
-        aligned_empty((rows, width), inputs) for width in widths
+        aligned_empty((room, width), inputs)[:rows] for width in widths
     )
     x, normed = (np.empty((rows, shape.width), np.float32) for _ in range(2))
     widest = rows * max(widths)

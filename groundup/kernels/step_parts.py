@@ -145,9 +145,11 @@ def first_of(parts: int, thread: int, threads: int) -> int:
 
 
 @compiled
-def rows_together(rows: int) -> int:
-    """Of the next product: 4, 2 or 1."""
-    if rows >= 4:
+def rows_together(rows: int, least: int) -> int:
+    """Of the next product: 4 where there are at least `least`, 2 or 1. Four may be one more than there
+    are; what lies behind the last row is multiplied in vain (`step_memory.MULTIPLE_OF_ROWS`).
+    """
+    if rows >= least:
         return 4
     return min(rows, 2)
 
@@ -173,7 +175,7 @@ def product_int4(matrix: Array, scales: Array, x: Array, out: Array, own: Thread
         weights = np.uint64(numbers + start * columns // 2)
         scaling = np.uint64(pairs + start * groups * 4)
         while r < count:
-            take, row = rows_together(count - r), first + np.uint64(r) * distance
+            take, row = rows_together(count - r, 4), first + np.uint64(r) * distance
             totals_of = totals + np.uint64(r) * totals_bytes
             if take == 4:
                 int4_four(weights, scaling, row, distance, totals_of, groups, place)
@@ -207,14 +209,14 @@ def product(matrix: Array, scales: Array, x: Array, out: Array, own: ThreadBuffe
     for block in range(begin, end):
         start, weights, r = block * BLOCK, np.uint64(numbers + block * BLOCK * columns), 0
         while r < count:
-            take, row = rows_together(count - r), x[r].ctypes.data
+            take, row = rows_together(count - r, 3), x[r].ctypes.data
             if take == 4:
                 int8_four(weights, columns, row, distance, columns, place)
             elif take == 2:
                 int8_two(weights, columns, row, distance, columns, place)
             else:
                 int8_one(weights, columns, row, distance, columns, place)
-            for each in range(take):
+            for each in range(min(take, count - r)):
                 for k in range(BLOCK):
                     scale = scales[scale_start + start + k] * x_scales[r + each]
                     out[r + each, start + k] = F(sums[each, k]) * scale
@@ -251,14 +253,14 @@ def product_float(
         start, r = min(block, rows - BLOCK), 0
         weights = np.uint64(numbers + start * row_bytes)
         while r < count:
-            take, row = rows_together(count - r), x[r].ctypes.data
+            take, row = rows_together(count - r, 3), x[r].ctypes.data
             if take == 4:
                 float_four(kind, weights, columns, row, distance, place)
             elif take == 2:
                 float_two(kind, weights, columns, row, distance, place)
             else:
                 float_one(kind, weights, columns, row, distance, place)
-            for each in range(take):
+            for each in range(min(take, count - r)):
                 for k in range(BLOCK):
                     out[r + each, start + k] = sums[each, k]
                 if bias_start >= 0:
