@@ -28,7 +28,7 @@ COMPILED_FUNCTIONS = 31
 # Logits of the probe may differ by this share of the largest: order of summation, the polynomial
 # for exp, a key that is rounded to the next bf16.
 MAX_ERROR = 1e-2
-# Without the last, which comes alone, this number of tokens is multiplied by four and two at a time.
+# Without the last, which comes alone, this number is multiplied by four and two at a time.
 PROBE_TOKENS = 7
 PROBED = ModelConfig(64, 8, 64, 1, 2, 64, 1, 64)
 # Weights of the probe are spread evenly up to this size, as those of a normal deviation of 0.2 are.

@@ -146,8 +146,8 @@ def first_of(parts: int, thread: int, threads: int) -> int:
 
 @compiled
 def rows_together(rows: int, least: int) -> int:
-    """Of the next product: 4 where there are at least `least`, 2 or 1. Four may be one more than there
-    are; what lies behind the last row is multiplied in vain (`step_memory.MULTIPLE_OF_ROWS`).
+    """Of the next product: 4 where there are at least `least`, 2 or 1. Four may be one more than
+    there are; what lies behind the last row is multiplied in vain (`MULTIPLE_OF_ROWS`).
     """
     if rows >= least:
         return 4
