@@ -21,7 +21,7 @@ from groundup.actions.endings import (
     undo_refusal,
     with_offer,
 )
-from groundup.actions.message_form import asks_something, message_form
+from groundup.actions.message_form import asks_in_words, asks_something
 from groundup.actions.message_values import MessageValues, said_anew
 from groundup.actions.own_words import own_words
 from groundup.actions.pending import is_two_sided, pending, waiting_action
@@ -293,7 +293,7 @@ class Dialogue(SettingApart):
 
     def _gives_values(self, action: Action) -> bool:
         """Whether a message says what an offered action needs, in place of a yes."""
-        if message_form(self.message) == "question" or wishes_of(self.message, self.chooser):
+        if asks_in_words(self.message) or wishes_of(self.message, self.chooser):
             return False
         return bool(self._read(action, self.message).values)
 

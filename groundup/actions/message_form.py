@@ -42,8 +42,8 @@ _TELL = (
 _YOU = r"(?:you|u|ya|someone|somebody|anyone|anybody)(?: guys)?"
 _WE = r"(?:i|we)"
 _TELLING = re.compile(
-    rf"{OPENING}(?:can|could|would|will|may|might) (?:{_YOU}|{_WE})(?: please| kindly| pls)?"
-    rf" {_TELL}",
+    rf"{OPENING}(?:can|could|would|will|may|might) (?:{_YOU}|{_WE})(?: please| kindly| pls| also)*"
+    rf"(?: be (?:so|very) kind (?:as to|and)| be able to)? {_TELL}",
     re.IGNORECASE,
 )
 ASKING = re.compile(
@@ -212,6 +212,17 @@ def message_form(message: str, verbs: frozenset[str] = ORDERS) -> Form:
 def asks_something(message: str) -> bool:
     """Whether a message is a question and nothing else: "did you see the game?"."""
     return message.rstrip().endswith("?") and message_form(message) == "question"
+
+
+def asks_in_words(message: str) -> bool:
+    """Whether a message is a question by its words or its end; one that is neither a question nor
+    anything else is not: "4417".
+
+    >>> asks_in_words("how long does it take"), asks_in_words("for 2?"), asks_in_words("4417")
+    (True, True, False)
+    """
+    is_asked = message.rstrip().endswith("?") or ASKING.match(message) is not None
+    return is_asked and message_form(message) == "question"
 
 
 def sentence_forms(message: str, verbs: frozenset[str] = ORDERS) -> list[Form]:

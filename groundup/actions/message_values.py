@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from groundup.actions.definition import Action, Slot
 from groundup.actions.intent_meaning import Meanings
 from groundup.actions.message_form import sentences
-from groundup.actions.own_words import letter_body, without_markup
+from groundup.actions.own_words import letter_body, own_words, without_markup
 from groundup.actions.progress import Bound, KnownWorld, shown
 from groundup.actions.reading import MarkNames
 from groundup.actions.state import HeldValue, ValueSource
@@ -93,16 +93,17 @@ class MessageReading:
             changed = self.read(message, start)
             if changed.values:
                 return changed
-        body = letter_body(message)
+        body = letter_body(own_words(message))
         if body != message and words(body):
-            return self._of_letter(
-                self._read(body, start, asked), self._read(message, start, asked)
-            )
+            return self._of_body(self._read(body, start, asked), self._read(message, start, asked))
         return self._read(message, start, asked)
 
-    def _of_letter(self, body: MessageValues, whole: MessageValues) -> MessageValues:
-        """Return the values of a letter's body, and of the whole letter names and what it lacks."""
-        names = {slot.name for slot in self.action.askable if slot.type == "name"}
+    def _of_body(self, body: MessageValues, whole: MessageValues) -> MessageValues:
+        """Return the values of a message's own words (of a letter its body), and of the whole message
+        names, texts and what they lack.
+        """
+        kinds = ("name", "text")
+        names = {slot.name for slot in self.action.askable if slot.type in kinds}
         own = {*body.values, *body.unclear} - names
 
         first = body.only(lambda name: name in own)

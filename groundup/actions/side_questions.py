@@ -16,6 +16,7 @@ _JOINT = r"(?:oh|and|also|plus|btw|by the way|ps|p\.s\.)\b"
 _BEGINS = re.compile(rf"\A|[,;:)]+\s+|\s[-–—]+\s*|\.{{2,}}\s*|\s(?={_JOINT})", re.IGNORECASE)
 _LEAD = re.compile(
     rf"\A(?:(?:{_JOINT}|ah|just|then"
+    r"|while (?:i|we)(?:'m| am|'re| are)? (?:think of it|at it|here|on)"
     r"|hi|hiya|hello|hey|good (?:morning|afternoon|evening)"
     r"|(?:a |one )?(?:quick|more|last|other|another) (?:question|thing|one))\b[\s,:-]*)+",
     re.IGNORECASE,

@@ -220,7 +220,10 @@ def _acted(turn: ActionTurn, last: str, texts: AssistantTexts, search: Search) -
     documents = rule_reading(last, turn.rule, search)
     if not turn.question:
         return AssistantReading("action", documents, (turn.text,), action=turn)
-    found = search(question_in_context([last, turn.question]))
+    about = last
+    if turn.action is not None:  # what "it" is in "How long does it last?"
+        about = turn.action.title
+    found = search(question_in_context([about, turn.question]))
     if not found.quotes:
         opening = (refusal_text(texts), turn.text)
         return AssistantReading("action", documents, opening, action=turn)

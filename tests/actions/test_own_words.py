@@ -136,3 +136,11 @@ def test_values_of_a_letter_are_those_of_its_body_not_of_its_greeting_or_signatu
     assert "in the name of Ann Hay, telephone 01632 960431" in reply
     [reply] = said(restaurant, f"We would like a table for 2 tomorrow at 7 pm.\n\n{signed}")
     assert "in the name of Ann Hay, telephone 01632 960900" in reply
+
+
+def test_values_in_quotation_marks_count_where_there_are_no_others(restaurant: ActionDesk) -> None:
+    asked = "A table for 2 tomorrow at 7 pm please, 01632 960431."
+    [reply] = said(restaurant, f'{asked} My wife wrote "for 5 people on Friday at 8 pm".')
+    assert "2 people, Wednesday 9 December 2026, 19:00" in reply
+    [reply] = said(restaurant, 'A table for 2 please, "tomorrow at 7 pm".')
+    assert "2 people, Wednesday 9 December 2026, 19:00" in reply
