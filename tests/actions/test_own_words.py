@@ -142,5 +142,5 @@ def test_values_in_quotation_marks_count_where_there_are_no_others(restaurant: A
     asked = "A table for 2 tomorrow at 7 pm please, 01632 960431."
     [reply] = said(restaurant, f'{asked} My wife wrote "for 5 people on Friday at 8 pm".')
     assert "2 people, Wednesday 9 December 2026, 19:00" in reply
-    [reply] = said(restaurant, 'A table for 2 please, "tomorrow at 7 pm".')
+    [reply] = said(restaurant, 'Book a table for 2 people, "tomorrow at 7 pm".')
     assert "2 people, Wednesday 9 December 2026, 19:00" in reply
