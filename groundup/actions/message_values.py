@@ -99,7 +99,7 @@ class MessageReading:
         return self._read(message, start, asked)
 
     def _of_body(self, body: MessageValues, whole: MessageValues) -> MessageValues:
-        """Return the values of a message's own words (of a letter its body), and of the whole message
+        """Return the values of a message's own words (of a letter its body), and of the whole one
         names, texts and what they lack.
         """
         kinds = ("name", "text")
