@@ -53,6 +53,7 @@ from groundup.retrieve.assistant_actions import (
     hear_by_meaning,
     rule_reading,
 )
+from groundup.retrieve.branches import of_section_before
 from groundup.retrieve.caller import Caller
 from groundup.retrieve.cite import Quote, quote_of, statements
 from groundup.retrieve.evidence import contact_detail
@@ -190,7 +191,9 @@ def read_conversation(
         return AssistantReading("small_talk", _nothing(last), (texts.fixed.nothing_waits,))
     if pending is not None and pending.yes_no and _only_agrees(last):
         return AssistantReading("action", _nothing(last), (pending.unread,), action=pending)
-    reading = _read_beside_actions(question, for_a_person, texts, search, desk)
+    before = "".join([*filter(_asks_documents, turns[:-1])][-1:])
+    of_section = of_section_before(search, before)
+    reading = _read_beside_actions(question, for_a_person, texts, of_section, desk)
     if pending is not None:
         return _with_pending(reading, pending)
     offered = None

@@ -79,17 +79,36 @@ def of_section_spoken_of(
     section beside it: "is there a lift at Mill Lane?", of the sections "Mill Lane studio" and "The
     Old Dairy studio", whose headings share a word; or both are names.
     """
-    language = best.passage.language
-    asked = own_terms(question, language)
     for each in near:
-        names = _differing_names(each.passage, best.passage)
-        if names:
-            theirs, ours = (own_terms(name, language) for name in names)
-            are_alike = theirs & ours or all(map(_NAME.fullmatch, names))
-            is_named = theirs - ours and theirs - ours <= asked
-            if are_alike and is_named and not (ours - theirs) & asked:
-                return each
+        if _named_beside(question, each.passage, best.passage):
+            return each
     return best
+
+
+def section_spoken_of(turn: str, question: str, quoted: Passage, sources: Sequence[Passage]) -> str:
+    """Return the heading of the section that the turn before a question names, where what is quoted
+    is of a section beside it and the question names neither; else "".
+    """
+    for each in sources:
+        name = _named_beside(turn, each, quoted)
+        if name and not _named_beside(question, quoted, each):
+            return name
+    return ""
+
+
+def _named_beside(text: str, passage: Passage, other: Passage) -> str:
+    """Return the heading of a passage's section that a text names and not that of the other, which
+    stands beside it; else "".
+    """
+    names = _differing_names(passage, other)
+    if names is None:
+        return ""
+    language = passage.language
+    said = own_terms(text, language)
+    theirs, ours = (own_terms(name, language) for name in names)
+    are_alike = theirs & ours or all(map(_NAME.fullmatch, names))
+    is_named = theirs - ours and theirs - ours <= said and not (ours - theirs) & said
+    return names[0] * bool(are_alike and is_named)
 
 
 def _differing_names(first: Passage, second: Passage) -> tuple[str, str] | None:

@@ -379,3 +379,33 @@ def test_the_example_questions_of_each_pack_are_answered(name: str, tmp_path: Pa
     questions = check_pack(folder).pack.head.assistant.questions
     for question, words in zip(questions, EXAMPLES[name], strict=True):
         assert words in groundup.ask(made.index, question).text, question
+
+
+BRANCHES = """# Our studios
+
+## Mill Lane studio
+
+The painting room at Mill Lane is on the ground floor. The wheels are upstairs; there is no lift.
+
+## Old Dairy studio
+
+It has a lift to the gallery. Parking is free in the yard.
+"""
+
+
+def test_a_question_after_one_on_a_branch_is_answered_of_that_branch(tmp_path: Path) -> None:
+    (tmp_path / "studios.md").write_text(BRANCHES)
+    made = groundup.index(tmp_path / "studios.md", tmp_path / "index", vectors="none").index
+
+    def quoted(*turns: str) -> str:
+        with Index(made) as opened:
+            *_, last = reply(opened, [Message("user", turn) for turn in turns], TEXTS)
+        assert isinstance(last, AssistantReply)
+        assert last.question.endswith(turns[-1])
+        return last.quotes[0].text
+
+    assert "no lift" in quoted("tell me about the Mill Lane studio", "is there a lift?")
+    assert "a lift to the gallery" in quoted("tell me about the Old Dairy", "is there a lift?")
+    at_other = quoted("tell me about Mill Lane", "is there a lift at the Old Dairy?")
+    assert "a lift to the gallery" in at_other
+    assert "Parking is free" in quoted("tell me about the Mill Lane studio", "is there parking?")
