@@ -21,7 +21,11 @@ _HEADED = re.compile(
     r"\b(?:contacts?(?: us)?|(?:get )?in touch|reach us|find us|kontakt|impressum|nous contacter)\b",
     re.IGNORECASE,
 )
-_PHONE = re.compile(r"(?<![\w.,£$€/-])(?:\+\d{1,3}[ ./-]?)?\(?0\d[\d ()./-]{6,}\d(?![\w.,]\d)")
+_PHONE = re.compile(
+    r"(?<![\w.,£$€/-])(?:\+\d{1,3}[ ./-]?)?\(?0\d(?:[\d ()/-]|\.(?!\s)){6,}\d(?![\w.,]\d)"
+)
+# What stands before a number that is none of a telephone.
+_REGISTERED = re.compile(r"\b(?:regist\w+|company|charity|vat|hrb)\b[^.\n]{0,25}\Z", re.IGNORECASE)
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.\w{2,}")
 
 
@@ -31,13 +35,19 @@ def nothing_found(index: Index | GivenPassages) -> Refusal:
     """
     phones, mails = Counter[str](), Counter[str]()
     for passage in _headed(index) if isinstance(index, Index) else ():
-        phones.update(dict.fromkeys(_PHONE.findall(passage.text), 1))
+        phones.update(dict.fromkeys(_phones(passage.text), 1))
         mails.update(dict.fromkeys(_MAIL.findall(passage.text), 1))
     found = [each for counts in (phones, mails) for each, _ in counts.most_common(1)]
     if not found:
         return NOTHING_FOUND
     text = f"{NOTHING_FOUND.text} They name as contact: {', '.join(found)}."
     return replace(NOTHING_FOUND, text=text)
+
+
+def _phones(text: str) -> Iterator[str]:
+    for found in _PHONE.finditer(text):
+        if not _REGISTERED.search(text, 0, found.start()):
+            yield found[0]
 
 
 def _headed(index: Index) -> Iterator[Passage]:

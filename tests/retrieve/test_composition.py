@@ -482,7 +482,7 @@ def test_free_in_one_document_differs_from_a_price_in_another(answered: Shown) -
 
 
 def test_a_refusal_names_the_contact_of_the_documents(answered: Shown) -> None:
-    contact = "# Contact us\n\nRing 01632 960 418 or write to yard@harrow.example.\n"
+    contact = "# Contact us\n\nVAT 0912 3344. 12 Mill Lane. 01632 960 418, yard@harrow.example.\n"
     other = "# Emergency\n\nThe vet has 07700 900 233.\n"
     said = answered("Who won the chess match?", {"contact.md": contact, "vet.md": other}).text
     assert said == f"{NOT_FOUND} They name as contact: 01632 960 418, yard@harrow.example."
