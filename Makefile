@@ -17,7 +17,7 @@ CONTAINER ?= $(if $(shell command -v podman),podman,docker)
 # Tests in a process a core and one more (tests/conftest.py), each of one thread and up to two gigabytes.
 PARALLEL := -n logical --maxprocesses 8 --dist
 
-.PHONY: demo test fuzz test-slow test-network test-guests test-langchain check notebooks docs booklet peers bench claim clean
+.PHONY: demo test fuzz test-slow test-windows test-network test-guests test-langchain check notebooks docs booklet peers bench claim clean
 .PHONY: wheel try-wheel release-files sbom check-packaging container
 
 demo: $(VENV)/demo.done
@@ -38,6 +38,10 @@ test-slow: $(VENV)/dev.done
 	@$(BIN)/python -m pytest -m slow $(PARALLEL) loadfile
 	@$(BIN)/python -m pytest -m "hypothesis and not network" --hypothesis-profile=at-large $(PARALLEL) worksteal
 	@$(BIN)/python -m pytest -m timing
+
+# On Linux, the suite with groundup on Windows as far as that can be played (tests/on_windows): make test-windows TESTS=tests/data
+test-windows: $(VENV)/dev.done
+	@PYTHONPATH=$(CURDIR)/tests/on_windows:$(CURDIR) $(BIN)/python -m pytest $(PARALLEL) worksteal $(or $(TESTS),tests)
 
 # What fetches packages and models; .ci/run has these and shares what is fetched.
 test-network: $(VENV)/dev.done
