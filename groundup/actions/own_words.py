@@ -50,7 +50,7 @@ _QUOTED_LINES = re.compile(r"(?:^[ \t]*>.*(?:\n|\Z))+", re.MULTILINE)
 
 # How a letter greets, and from what closes it on its end, in one line.
 _FRAME = re.compile(
-    r"\A\W*(?:dear|to)\s[^.!?,]{1,60},|(?<=[.!?,])\s+(?:with )?"
+    r"\A\W*dear\s[^.!?,]{1,60},|(?<=[.!?,])\s+(?:with )?"
     r"(?:(?:kind|kindest|best|warm|many) (?:regards|wishes|thanks)|regards"
     r"|yours(?: very)? (?:sincerely|faithfully|truly)|(?:sincerely|faithfully)(?: yours)?),?"
     r"(?=\s+(?-i:[A-Z]))[^!?]{1,200}\Z",

@@ -6,7 +6,7 @@ import pytest
 from processor_time import at_most_cpu_s
 
 from groundup.actions.desk import ActionDesk
-from groundup.actions.own_words import mail_of, own_words, quoted_lines, without_markup
+from groundup.actions.own_words import letter_body, mail_of, own_words, quoted_lines, without_markup
 from groundup.packs.pack import packaged_packs
 
 TODAY = datetime.date(2026, 12, 8)
@@ -144,3 +144,7 @@ def test_values_in_quotation_marks_count_where_there_are_no_others(restaurant: A
     assert "2 people, Wednesday 9 December 2026, 19:00" in reply
     [reply] = said(restaurant, 'Book a table for 2 people, "tomorrow at 7 pm".')
     assert "2 people, Wednesday 9 December 2026, 19:00" in reply
+
+
+def test_a_message_that_begins_with_to_is_no_letter() -> None:
+    assert letter_body("To Friday, please.") == "To Friday, please."
