@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from groundup.actions.desk import ActionDesk
     from groundup.packs.assistant_texts import AssistantTexts
     from groundup.retrieve.answer import Part
-    from groundup.retrieve.assistant import AssistantReply
+    from groundup.retrieve.assistant_reply import AssistantReply
     from groundup.retrieve.index import Index
     from groundup.retrieve.vectors import Vectors
     from groundup.tokenizer.chat import Message
@@ -99,7 +99,7 @@ class Assistant:
         `conversation_id`: the same for all messages of one conversation and no other's, so that
         what it asks to be done is done once.
         """
-        from groundup.retrieve.assistant import AssistantReply
+        from groundup.retrieve.assistant_reply import AssistantReply
 
         *_, last = self.parts(conversation, conversation_id)
         assert isinstance(last, AssistantReply)

@@ -242,7 +242,7 @@ class AssistantTalk:
 
     def reply(self, question: str) -> "JsonObject | None":
         """Print the reply, whose text joins the conversation; return what it says of an action."""
-        from groundup.retrieve.assistant import AssistantReply
+        from groundup.retrieve.assistant_reply import AssistantReply
         from groundup.tokenizer.chat import Message
 
         self.said.append(Message("user", question))

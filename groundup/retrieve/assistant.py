@@ -20,10 +20,10 @@ else than the fixed texts and the sentences of actions, which are checked agains
 is said without a source. A model writes, where one does, only from the documents that answer.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING
 
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import choose_action
@@ -32,35 +32,33 @@ from groundup.actions.side_questions import question_spans
 from groundup.actions.state import ActionTurn
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
-from groundup.http.json_object import JsonObject
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.retrieve.answer import (
     Answer,
-    AnswerWriter,
     AskConfig,
     EngineWriter,
     Part,
     QuestionReading,
-    answer_parts,
     iterate,
     read,
     with_changed_sources,
 )
-from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant_actions import (
-    action_entry,
     both_readings,
     hear_by_meaning,
     rule_reading,
 )
+from groundup.retrieve.assistant_reply import (
+    AssistantReading,
+    Search,
+    nothing_read,
+    reply_parts,
+)
 from groundup.retrieve.branches import of_section_before
 from groundup.retrieve.caller import Caller
-from groundup.retrieve.cite import Quote, quote_of, statements
-from groundup.retrieve.evidence import contact_detail
 from groundup.retrieve.follow_up import question_in_context
-from groundup.retrieve.notes import Note
+from groundup.retrieve.handover import asks_documents, handover, refusal_text
 from groundup.retrieve.refusals import BOT, GOODBYE, GREETING, THANKS, small_talk
-from groundup.retrieve.requests_to_reader import Requests, without_requests
 from groundup.retrieve.scope import urgent, wants_person
 from groundup.retrieve.search import Keep, Ranking, every
 from groundup.runs import RECIPE_FILE
@@ -71,79 +69,11 @@ if TYPE_CHECKING:
     from groundup.retrieve.index import Index
     from groundup.retrieve.vectors import Vectors
 
-ReplyKind = Literal["answer", "refusal", "small_talk", "person", "emergency", "self_harm", "action"]
-# Read for a contact: by words alone, passages on telephones in general often come first.
-CONTACT_PASSAGES = 10
-# As `contact_detail` knows them; the first one is preferred.
-CONTACT_FORMS = ("telephone number", "e-mail")
-MAX_SUMMARY, MAX_SUMMARY_CHARACTERS = 10, 200
 # Of a message; a search reads the first 256 words.
 MAX_MESSAGE_CHARACTERS = 8000
 # Before the last one, in which what it refers to is looked for.
 MAX_CONTEXT_TURNS = 20
 ASSISTANT_TABLE = "assistant"
-
-
-class Search(Protocol):
-    """Reads a question (`answer.read`)."""
-
-    def __call__(self, question: str, passages: int | None = None) -> QuestionReading:
-        """Return what the documents hold; `passages`: how many are read, None: as configured."""
-
-
-@dataclass(frozen=True)
-class AssistantReading:
-    """What is replied to a conversation, before a model writes."""
-
-    kind: ReplyKind
-    documents: QuestionReading
-    """What the documents hold; without sources where they were not asked."""
-    opening: tuple[str, ...] = ()
-    """Fixed texts above the quotations."""
-    closing: tuple[str, ...] = ()
-    """Fixed texts below them."""
-    summary: tuple[str, ...] = ()
-    """What was asked, for the person to whom the conversation is handed over."""
-    action: ActionTurn | None = None
-    """What the desk says, or what waits while something else is replied to."""
-
-    def reply(self, answer: Answer) -> "AssistantReply":
-        """Return the reply with the answer of its documents."""
-        held = {each.name: getattr(answer, each.name) for each in fields(Answer)}
-        held["found"] = answer.found and self.kind not in ("refusal", "person")
-        return AssistantReply(
-            **held,
-            kind=self.kind,
-            opening=self.opening,
-            closing=self.closing,
-            summary=self.summary,
-            action=self.action,
-        )
-
-
-@dataclass(frozen=True)
-class AssistantReply(Answer):
-    """A reply with its sources; `found`: whether documents answer it."""
-
-    kind: ReplyKind = "answer"
-    opening: tuple[str, ...] = ()
-    closing: tuple[str, ...] = ()
-    summary: tuple[str, ...] = ()
-    action: ActionTurn | None = None
-
-    @property
-    def text(self) -> str:
-        """The reply as it is read."""
-        return "\n".join([*self.opening, *map(part_text, self.parts), *self.closing])
-
-    def to_plain(self) -> JsonObject:
-        """Return JSON values."""
-        return {**super().to_plain(), **self.kind_to_plain()}
-
-    def kind_to_plain(self) -> JsonObject:
-        """Return as JSON values what only an assistant's reply has."""
-        action = self.action and action_entry(self.action)
-        return {"kind": self.kind, "summary": list(self.summary), "action": action}
 
 
 def read_conversation(
@@ -164,7 +94,7 @@ def read_conversation(
         raise ConfigError("No message of a user is among them, so nothing is asked.")
     last, danger = turns[-1], urgent(turns[-1])
     if danger == "self_harm":
-        return AssistantReading(danger, _nothing(last), (texts.in_self_harm,))
+        return AssistantReading(danger, nothing_read(last), (texts.in_self_harm,))
     acted = [False] * len(turns)
     if desk is not None:
         acted = list(desk.handled(user_turns=said, **vars(caller)))
@@ -172,7 +102,7 @@ def read_conversation(
     if danger is not None:
         found = search(question)
         return AssistantReading(
-            danger, found if found.quotes else _nothing(last), (texts.in_danger,)
+            danger, found if found.quotes else nothing_read(last), (texts.in_danger,)
         )
     pending = None if desk is None else desk.pending(user_turns=said[:-1], **vars(caller))
     turn, is_talk = None, pending is None and small_talk(last) is not None
@@ -188,10 +118,10 @@ def read_conversation(
         return messages if desk is None else _without_values(messages, acted, desk)
 
     if pending is None and _answers_nothing(last):
-        return AssistantReading("small_talk", _nothing(last), (texts.fixed.nothing_waits,))
+        return AssistantReading("small_talk", nothing_read(last), (texts.fixed.nothing_waits,))
     if pending is not None and pending.yes_no and _only_agrees(last):
-        return AssistantReading("action", _nothing(last), (pending.unread,), action=pending)
-    before = "".join([*filter(_asks_documents, turns[:-1])][-1:])
+        return AssistantReading("action", nothing_read(last), (pending.unread,), action=pending)
+    before = "".join([*filter(asks_documents, turns[:-1])][-1:])
     of_section = of_section_before(search, before)
     reading = _read_beside_actions(question, for_a_person, texts, of_section, desk)
     if pending is not None:
@@ -202,7 +132,7 @@ def read_conversation(
     if offered is None:
         return reading
     if reading.kind == "refusal":
-        return AssistantReading("action", _nothing(last), (offered.text,), action=offered)
+        return AssistantReading("action", nothing_read(last), (offered.text,), action=offered)
     return replace(reading, closing=(*reading.closing, offered.text), action=offered)
 
 
@@ -229,7 +159,7 @@ def _acted(turn: ActionTurn, last: str, texts: AssistantTexts, search: Search) -
     found = search(question_in_context([about, turn.question]))
     if not found.quotes:
         opening = (refusal_text(texts), turn.text)
-        return AssistantReading("action", documents, opening, action=turn)
+        return AssistantReading("action", documents, opening, action=turn, unanswered=turn.question)
     if documents.quotes:
         return AssistantReading(
             "action", both_readings(documents, found), (turn.text,), action=turn
@@ -250,13 +180,15 @@ def _read_beside_actions(
     last = question.rpartition("\n")[2]
     talk = small_talk(last)
     if wants_person(last):
-        return _handover("person", _nothing(last), for_a_person(), texts, search)
+        return handover("person", nothing_read(last), for_a_person(), texts, search)
     if talk is not None:
-        return AssistantReading("small_talk", _nothing(last), _small_talk_texts(talk, texts, desk))
+        return AssistantReading(
+            "small_talk", nothing_read(last), _small_talk_texts(talk, texts, desk)
+        )
     found = search(question)
     if found.quotes:
         return AssistantReading("answer", found)
-    return _handover("refusal", found, for_a_person(), texts, search)
+    return handover("refusal", found, for_a_person(), texts, search)
 
 
 def _is_option(pending: ActionTurn | None, message: str) -> bool:
@@ -272,7 +204,7 @@ def _with_pending(reading: AssistantReading, pending: ActionTurn) -> AssistantRe
     where the documents hold nothing, the message is taken for an answer that was not understood.
     """
     if reading.kind == "refusal" and pending.unread:
-        nothing = _nothing(reading.documents.question)
+        nothing = nothing_read(reading.documents.question)
         return AssistantReading("action", nothing, (pending.unread,), action=pending)
     return replace(reading, closing=(*reading.closing, pending.text), action=pending)
 
@@ -282,7 +214,7 @@ def _in_context(turns: Sequence[str], acted: Sequence[bool]) -> str:
     asked nothing is no context.
     """
     asked = [turn for turn, was_action in zip(turns[:-1], acted, strict=False) if not was_action]
-    return question_in_context([*filter(_asks_documents, asked[-MAX_CONTEXT_TURNS:]), turns[-1]])
+    return question_in_context([*filter(asks_documents, asked[-MAX_CONTEXT_TURNS:]), turns[-1]])
 
 
 def _without_values(
@@ -299,15 +231,6 @@ def _without_values(
     ]
 
 
-def _asks_documents(turn: str) -> bool:
-    turn = " ".join(turn.split())
-    return bool(turn) and small_talk(turn) is None and not wants_person(turn)
-
-
-def _nothing(question: str) -> QuestionReading:
-    return QuestionReading(question, 0.0, (), (), (), ())
-
-
 def _small_talk_texts(kind: str, texts: AssistantTexts, desk: ActionDesk | None) -> tuple[str, ...]:
     ability = texts.ability
     if desk is not None and not texts.can_do:
@@ -322,117 +245,6 @@ def _small_talk_texts(kind: str, texts: AssistantTexts, desk: ActionDesk | None)
     if kind == GOODBYE:
         return (texts.fixed.goodbye,)
     return (f"{texts.say(texts.fixed.only)} {ability}",)
-
-
-def refusal_text(texts: AssistantTexts) -> str:
-    """Return the sentence that says that the documents hold no answer."""
-    return texts.say(texts.fixed.refusal)
-
-
-def _handover(
-    kind: Literal["person", "refusal"],
-    found: QuestionReading,
-    messages: Sequence[Message],
-    texts: AssistantTexts,
-    search: Search,
-) -> AssistantReading:
-    """Return how a person is reached, by the pack's text, else by a quotation of the documents."""
-    summary = conversation_summary(messages, texts)
-    opening, closing = [refusal_text(texts)] if kind == "refusal" else [], []
-    if texts.contact:
-        opening.append(texts.say(texts.fixed.person, contact=texts.contact))
-    else:
-        quoted = _quoted_contact(search, texts)
-        if quoted is None:
-            opening.append(texts.fixed.no_person)
-        else:
-            opening.append(texts.say(texts.fixed.person_at))
-            found = _with_quote(found, *quoted)
-    if kind == "person" and summary:
-        asked = [texts.fixed.asked, *(f"- {each}" for each in summary)]
-        closing = ["\n".join(asked)]
-    return AssistantReading(kind, found, tuple(opening), tuple(closing), summary)
-
-
-def _quoted_contact(search: Search, texts: AssistantTexts) -> tuple[Quote, QuestionReading] | None:
-    """Return the first sentence with a telephone number, or else with an e-mail address, among
-    those that answer a question for them and those of the passages that were read; None: there is
-    none.
-    """
-    found = search(texts.fixed.contact_question, CONTACT_PASSAGES)
-    said = tuple(
-        quote_of(source, number, each)
-        for number, source in enumerate(found.sources, start=1)
-        for each in statements(source)
-    )
-    listed = (*found.quotes, *without_requests(said, found.requests))
-    for form in CONTACT_FORMS:
-        for quote in listed:
-            if contact_detail(form, quote.in_words or quote.text):
-                return quote, found
-    return None
-
-
-def _with_quote(reading: QuestionReading, quote: Quote, found: QuestionReading) -> QuestionReading:
-    """Return a reading with a quotation of another one, and of its own sources the nearest."""
-    kept = [(found, quote.source)]
-    if reading.nearest is not None:
-        kept.append((reading, reading.nearest.source))
-    sources = tuple(each.sources[number - 1] for each, number in kept)
-    requests: Requests = tuple(
-        each.requests[number - 1] if each.requests else () for each, number in kept
-    )
-    head = quote.head and replace(quote.head, source=1)
-    return replace(
-        reading,
-        sources=sources,
-        requests=requests,
-        values=(),
-        about=sources[:1],
-        quotes=(replace(quote, source=1, head=head),),
-        nearest=reading.nearest and replace(reading.nearest, source=2),
-    )
-
-
-def conversation_summary(messages: Sequence[Message], texts: AssistantTexts) -> tuple[str, ...]:
-    """Return what the user asked, one line a question, the last MAX_SUMMARY, each with a mark where
-    the documents held no answer.
-    """
-    refused, lines = refusal_text(texts), []
-    for place, message in enumerate(messages):
-        if message.role != "user" or not _asks_documents(message.content):
-            continue
-        line = " ".join(message.content.split())
-        if len(line) > MAX_SUMMARY_CHARACTERS:
-            cut = line[:MAX_SUMMARY_CHARACTERS]
-            line = f"{cut.rpartition(' ')[0] or cut} ..."
-        following = messages[place + 1 : place + 2]
-        if following and following[0].content.startswith(refused):
-            line += f" {texts.fixed.unanswered}"
-        lines.append(line)
-    return tuple(lines[-MAX_SUMMARY:])
-
-
-async def reply_parts(
-    reading: AssistantReading,
-    writer: AnswerWriter | None,
-    min_support: float,
-    recheck: Callable[[Answer], Awaitable[Answer]],
-) -> AsyncIterator[Part]:
-    """Yield the parts of a reply as they are made, fixed texts as notes, and last the
-    `AssistantReply`. Raises what `answer_parts` does.
-    """
-    for text in reading.opening:
-        yield Note(text)
-    writes = writer if reading.kind == "answer" else None
-    async for part in answer_parts(reading.documents, writes, min_support, recheck):
-        if isinstance(part, Answer):
-            answer = part
-        else:
-            yield part
-    for text in reading.closing:
-        yield Note(text)
-    yield reading.reply(answer)
 
 
 def reply(

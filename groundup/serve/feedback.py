@@ -3,7 +3,8 @@ way into the operator's file (`packs/feedback.py`). There is one only where the 
 (`groundup serve --feedback FILE`).
 
     a reply          -> keep(index, reply)          its number, by which it is rated; a refusal is
-                                                    written
+                                                    written, and a question beside an action to
+                                                    which the documents hold no answer
     a reader's word  -> rate(number, rating, text)  written with the question and the reply
 
 Clients name a reply by its number alone, so what is written as question and answer is what was
@@ -36,7 +37,7 @@ from groundup.data.processing import personal_data
 from groundup.errors import GroundupError
 from groundup.packs.feedback import REFUSAL, CitedDocument, FeedbackEvent, FeedbackFile
 from groundup.retrieve.answer import Answer
-from groundup.retrieve.assistant import AssistantReply
+from groundup.retrieve.assistant_reply import AssistantReply
 from groundup.retrieve.scope import urgent
 from groundup.serve.index_entries import passage_names
 from groundup.serve.requests import RequestError
@@ -125,8 +126,8 @@ class FeedbackRecorder:
         self._refusals = RateLimit(per_minute, MINUTE_S)
 
     async def keep(self, index: str, reply: Answer, shapes: tuple[str, ...] = ()) -> str:
-        """Return the number by which a reply can be rated, "" for none; a refusal is written. What
-        can't be written is logged: the reply goes on. `shapes`: see `masked`.
+        """Return the number by which a reply can be rated, "" for none; what found no answer is
+        written. What can't be written is logged: the reply goes on. `shapes`: see `masked`.
         """
         kind = kind_of(reply)
         if kind in NEVER_KEPT or urgent(reply.question):
@@ -135,9 +136,10 @@ class FeedbackRecorder:
         self._replies[event.reply] = _RatedReply(event, shapes)
         if len(self._replies) > REMEMBERED:
             self._replies.popitem(last=False)
-        if kind == REFUSAL and self._refusals.admits():
+        unanswered = _unanswered(event, reply, shapes)
+        if unanswered is not None and self._refusals.admits():
             try:
-                await asyncio.to_thread(self.file.append, event)
+                await asyncio.to_thread(self.file.append, unanswered)
             except (GroundupError, OSError) as error:
                 log.error("a question without an answer could not be kept: %s", error)
         return event.reply
@@ -188,6 +190,21 @@ def event_of(index: str, reply: Answer, shapes: tuple[str, ...] = ()) -> Feedbac
     return FeedbackEvent(
         _now(), secrets.token_hex(8), index, kind, question, answer, tuple(sources)
     )
+
+
+def _unanswered(
+    event: FeedbackEvent, reply: Answer, shapes: tuple[str, ...]
+) -> FeedbackEvent | None:
+    """Return what of a reply found no answer: all of a refusal; beside an action the question
+    alone, with a number of its own, since the reply may be rated for the action; None: nothing.
+    """
+    if event.kind == REFUSAL:
+        return event
+    if not isinstance(reply, AssistantReply) or not reply.unanswered:
+        return None
+    question = masked(reply.unanswered[-MAX_QUESTION_CHARACTERS:], shapes)
+    number, answer = secrets.token_hex(8), reply.opening[0]
+    return FeedbackEvent(event.time, number, event.index, REFUSAL, question, answer)
 
 
 def _now() -> str:

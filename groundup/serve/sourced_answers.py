@@ -30,13 +30,9 @@ from groundup.retrieve.answer import (
     with_changed_sources,
 )
 from groundup.retrieve.answer_text import part_text
-from groundup.retrieve.assistant import (
-    AssistantReading,
-    read_conversation,
-    reply_parts,
-    searching,
-)
+from groundup.retrieve.assistant import read_conversation, searching
 from groundup.retrieve.assistant_actions import hear_by_meaning
+from groundup.retrieve.assistant_reply import AssistantReading, reply_parts
 from groundup.retrieve.caller import Caller
 from groundup.retrieve.generation import Draft, Omitted, Prompted, make_prompt, passages_that_fit
 from groundup.retrieve.index import Index

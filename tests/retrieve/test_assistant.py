@@ -17,13 +17,13 @@ from groundup.recipes.named_stages import pack_values
 from groundup.retrieve.answer import AskConfig, QuestionReading
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant import (
-    AssistantReply,
-    conversation_summary,
     read_conversation,
     reply,
     searching,
     texts_of_build,
 )
+from groundup.retrieve.assistant_reply import AssistantReply
+from groundup.retrieve.handover import conversation_summary
 from groundup.retrieve.index import Index
 from groundup.retrieve.scope import urgent, wants_person
 from groundup.tokenizer.chat import Message

@@ -1,5 +1,6 @@
 """The assistant of a build that acts, in Python and in the terminal, and what its operator sees."""
 
+import asyncio
 import io
 import json
 import shutil
@@ -12,13 +13,15 @@ import pytest
 import groundup
 from groundup.actions.definition import Rule
 from groundup.cli.main import run
+from groundup.packs.feedback import FeedbackFile, read_feedback
 from groundup.packs.pack import packaged_packs
 from groundup.retrieve.answer import QuestionReading
 from groundup.retrieve.answer_text import part_text
-from groundup.retrieve.assistant import AssistantReply
 from groundup.retrieve.assistant_actions import rule_reading
+from groundup.retrieve.assistant_reply import AssistantReply
 from groundup.retrieve.passages import Passage
 from groundup.runs import BuildResults, provenance
+from groundup.serve.feedback import FeedbackRecorder
 from groundup.tokenizer.chat import Message
 
 FIRM = Path(__file__).with_name("small_firm")
@@ -95,6 +98,23 @@ def test_what_is_said_beside_a_yes_is_not_looked_up(say: Callable[..., Assistant
     assert "yes or no" in unclear.text
     done = say(*booking, "Yes please, that would be a weight off my mind", id="relief")
     assert done.action is not None and done.action.kind == "done"
+
+
+def test_a_question_beside_an_action_that_found_no_answer_is_kept_alone(
+    say: Callable[..., AssistantReply], tmp_path: Path
+) -> None:
+    order = "Book a check-up on 5 March 2031 at 11:00, Ada Brook"
+    recorder = FeedbackRecorder(FeedbackFile(tmp_path / "feedback.jsonl"))
+    replies = [
+        say(f"{order}. Do you sell bicycles, mail ada@example.org?"),
+        say(f"{order}. And how much is a porcelain crown?", id="answered"),
+    ]
+    numbers = [asyncio.run(recorder.keep("clinic", each)) for each in replies]
+    assert [each.kind for each in replies] == ["action", "action"] and replies[1].quotes
+    asyncio.run(recorder.rate(numbers[0], "up", ""))
+    kept, rated = read_feedback(recorder.file.path).events
+    assert kept.is_unanswered and kept.question == "Do you sell bicycles, mail <email>?"
+    assert rated.reply == numbers[0] and rated.question.startswith(order)
 
 
 def test_a_letter_keeps_its_lines_for_the_desk(say: Callable[..., AssistantReply]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from groundup.errors import DiskError
 from groundup.packs.feedback import FeedbackEvent, read_feedback
 from groundup.retrieve.answer import Answer
-from groundup.retrieve.assistant import AssistantReply
+from groundup.retrieve.assistant_reply import AssistantReply
 from groundup.serve import transcripts
 from groundup.serve.transcripts import BLOCK_BYTES, DAY_S, TranscriptStore
 

@@ -50,7 +50,7 @@ from groundup.http.responses import JsonResponse, path_number
 from groundup.language.messages import message, preferred_language
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.retrieve.answer import PASSAGES, Answer, Note, Part
-from groundup.retrieve.assistant import AssistantReply
+from groundup.retrieve.assistant_reply import AssistantReply
 from groundup.retrieve.caller import Caller
 from groundup.retrieve.cite import Quote
 from groundup.retrieve.follow_up import question_in_context
