@@ -315,8 +315,10 @@ def reads_cancel(message: str) -> bool:
 
     >>> reads_cancel("never mind"), reads_cancel("no, forget it"), reads_cancel("cancel my table")
     (True, True, False)
+    >>> reads_cancel("no idea, leave it"), reads_cancel("hang on, no idea")
+    (True, False)
     """
-    return "leave" in _kinds(message, ("leave", "no", "filler")) and not reads_no(message)
+    return "leave" in _kinds(message, ("leave", "no", "filler", "wait")) and not reads_no(message)
 
 
 def reads_wait(message: str) -> bool:

@@ -26,11 +26,12 @@ export class DocumentAnswer {
     this.list = node("ol", { class: "sources" });
     this.beside = node("aside", { "aria-label": say("sources"), hidden: true }, node("h4", {}, say("sources")), this.list);
     this.actions = node("div", { class: "actions", hidden: true }, button(say("copy"), () => copyText(this.#copied()), { class: "plain", "aria-label": say("copy_answer") }));
-    const main = node("div", { class: "found" }, this.said, this.waiting, this.left, this.note, this.actions);
+    const main = node("div", { class: "found" }, this.said, this.waiting, this.left, this.note);
+    const below = node("div", {}, this.actions); // of the sources, too, on a phone
     const isLong = question.length > LONG_QUESTION; // then its box is scrolled
     const name = isLong ? `${question.slice(0, LONG_QUESTION)} …` : question;
     this.heading = node("h3", { class: "question", tabindex: isLong ? 0 : null }, question);
-    this.element = node("article", { class: "asked", "aria-label": name, "aria-busy": "true" }, this.heading, node("div", { class: "beside" }, main, this.beside));
+    this.element = node("article", { class: "asked", "aria-label": name, "aria-busy": "true" }, this.heading, node("div", { class: "beside" }, main, this.beside, below));
     this.model = who;
     this.isReply = isReply;
   }
@@ -93,7 +94,8 @@ export class DocumentAnswer {
   #whole({ found, answer, cited, outdated, nearest, missing, promise, promised, operating_point, kind, summary = [], action = null, reply }) {
     [this.kind, this.summary, this.action, this.number] = [kind, summary, action, reply];
     this.isEnded = true;
-    this.promise = found && promise ? promiseNote(promise, promised) : "";
+    const isToldRate = !this.isReply || operating_point === "promised"; // a customer reads where it is not covered
+    this.promise = found && promise && (isToldRate || !promised) ? promiseNote(promise, promised) : "";
     if (!found && operating_point === "promised") this.promise = say("only_promised");
     this.changed = outdated ? counted("outdated", outdated) : "";
     this.text = answer;
