@@ -101,6 +101,8 @@ def said(slot: Slot | None, value: SlotValue | None) -> str:
         return ""
     if slot is not None and slot.accepts(value):
         shown = spoken(slot, value)
+        if slot.type == "text" and not shown.endswith(".."):
+            shown = shown.removesuffix(".")  # the sentence around it has its own
     elif isinstance(value, str) and is_date(value):
         shown = spoken(_DATE, value)
     elif isinstance(value, float) and value.is_integer():

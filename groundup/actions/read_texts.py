@@ -50,7 +50,7 @@ _SENTENCE_BEHIND = re.compile(
 )
 _THING = r"(?=(?:my|our|his|her|their|an?|the|some|one|two|\d|(?-i:[A-Z]))(?:\b|\d))"
 _LEFT_OVER = re.compile(
-    r"(?:[\s,]+(?:here|there|behind|with you|at yours|at your \w+|on|at|in|by|from|the|last|this)\b)*"
+    r"(?:[\s,]+(?:here|there|behind|with you|at yours|at your \w+|on|at|in|by|from|the|your|last|this)\b)*"
     r"[\s,]*\Z",
     re.IGNORECASE,
 )

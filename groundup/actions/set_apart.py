@@ -22,6 +22,7 @@ from groundup.actions.side_questions import (
     asks_apart,
     is_plainly_asked,
     question_spans,
+    wants_answer,
 )
 from groundup.actions.state import Wish
 from groundup.actions.wishes import (
@@ -60,7 +61,8 @@ class SettingApart(Beginnings):
         actions = self._ordered(rest, spans)
         if not actions or any(self._gives_more(each, spans, rest) for each in actions):
             return ""
-        asked = " ".join(asked_words(self.own[start:end]) for start, end in spans)
+        clauses = [self.own[start:end] for start, end in spans]
+        asked = " ".join(asked_words(each) for each in clauses if wants_answer(each))
         self.message, self.own = rest, _blanked(self.own, spans)
         return asked
 

@@ -6,9 +6,10 @@ action and give it no value. Plain rules over the words, in English.
 """
 
 import re
+from collections.abc import Collection
 
-from groundup.actions.intent_words import VALUE_TYPES, words_of
-from groundup.actions.message_form import ASKING, asking_tail, message_form
+from groundup.actions.intent_words import CODE, VALUE_TYPES, words_of
+from groundup.actions.message_form import ASKING, asking_tail, message_form, sentences
 
 _SENTENCE = re.compile(r"\S.*?(?:[.!?]+(?=\s|\Z)|\Z)", re.DOTALL)
 # Before a question: the beginning of a sentence, a pause or a word that joins.
@@ -30,6 +31,18 @@ _PLAINLY_ASKED = re.compile(
 )
 # These offer a value instead: "at 7, or is 8 better?", "what about Friday?".
 _OFFERS = re.compile(r"(?:or|what about|how about|actually|rather|instead)\b", re.IGNORECASE)
+# These want no answer: "does nobody in that place write anything down?".
+_RHETORICAL = re.compile(
+    r"(?:are you (?:kidding|joking|serious|having a laugh|mad|deaf|even)|do you even"
+    r"|(?:do|does|did|can|is|are|has|have|will|was) (?:nobody|no one|none of you|you people)"
+    r"|how (?:often|many (?:more )?times) (?:do|must|have|did|should|am) i (?:have to |need to )?"
+    r"(?:say|said|tell|told|ask|asked|repeat|explain|explained|ring|rung|rang))\b",
+    re.IGNORECASE,
+)
+_HOW_MUCH_IS_IT = re.compile(
+    r"(?:how (?:much|long|far|big|heavy)|what) (?:is|does|do|will|would) (?:it|that|this|they)\b",
+    re.IGNORECASE,
+)
 
 _WANTS_TO_KNOW = re.compile(
     r"(?:what|how|when|where|who|which|at what|from (?:what|when))\b", re.IGNORECASE
@@ -37,6 +50,14 @@ _WANTS_TO_KNOW = re.compile(
 # What was said before, or may be; what the writer does may be the action.
 _MEANT = re.compile(
     r"\b(?:it|its|that|this|these|those|they|them|their|there|then|he|she|i|we|me|us)\b",
+    re.IGNORECASE,
+)
+
+
+# These ask for something, or tell of what the writer has or wishes.
+_MAY_ASK = re.compile(r"(?:can|will|is it possible|is there (?:a|any) (?:chance|way))\b", re.I)
+_OF_ONES_OWN = re.compile(
+    r"\b(?:my|mine|our|ours|free|available|availability|left|spaces?|slots?|openings?|vacanc\w+)\b",
     re.IGNORECASE,
 )
 
@@ -69,6 +90,15 @@ def asked_words(clause: str) -> str:
     return _LEAD.sub("", text, count=1)
 
 
+def wants_answer(clause: str) -> bool:
+    """Whether a question is not only an outcry.
+
+    >>> wants_answer("When do you shut?"), wants_answer("does nobody there write ANYTHING down?")
+    (True, False)
+    """
+    return _RHETORICAL.match(asked_words(clause)) is None
+
+
 def is_plainly_asked(clause: str) -> bool:
     """Whether a question only wants to know something.
 
@@ -77,6 +107,31 @@ def is_plainly_asked(clause: str) -> bool:
     """
     core = asked_words(clause)
     return _WANTS_TO_KNOW.match(core) is not None and _OFFERS.search(core) is None
+
+
+def asks_in_general(message: str, verbs: Collection[str] = ()) -> bool:
+    """Whether a message is one question about how things are, which only documents can answer: it
+    has no word of `verbs` (stems), no code, at most one kind of value, and is about nothing of the
+    writer's own.
+
+    >>> asks_in_general("are you open on mondays"), asks_in_general("do you have a table free today?")
+    (True, False)
+    >>> asks_in_general("How do I book a table?", {"book"}), asks_in_general("where is my parcel")
+    (False, False)
+    """
+    text = " ".join(message.split())
+    core, found = asked_words(text), words_of(text)
+    kinds = found & VALUE_TYPES
+    return (
+        (is_plainly_asked(core) or _PLAINLY_ASKED.match(core) is not None)
+        and _OFFERS.search(core) is None
+        and _MAY_ASK.match(core) is None
+        and len(sentences(text)) == 1
+        and _OF_ONES_OWN.search(core) is None
+        and found.isdisjoint(verbs)
+        and CODE not in kinds
+        and len(kinds) < 2
+    )
 
 
 def asks_apart(clause: str) -> bool:
@@ -102,7 +157,9 @@ def _question_in(sentence: str) -> re.Match[str] | None:
 
 def _asks(sentence: str, begins: re.Match[str]) -> bool:
     core = asked_words(sentence[begins.start() :])
-    if _OFFERS.match(core) or asking_tail(core) or not words_of(core) - VALUE_TYPES:
+    if _OFFERS.match(core) or asking_tail(core):
+        return False
+    if not words_of(core) - VALUE_TYPES and not _HOW_MUCH_IS_IT.match(core):
         return False
     if not core.endswith("?"):
         return _PLAINLY_ASKED.match(core) is not None and message_form(core) == "question"

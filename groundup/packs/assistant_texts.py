@@ -61,7 +61,7 @@ class FixedTexts:
     thanks: str
     goodbye: str
     nothing_waits: str
-    """To a yes or no where none was asked for."""
+    """To a yes, no or number where none was asked for."""
     only: str
     refusal: str
     person: str

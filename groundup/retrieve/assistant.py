@@ -27,8 +27,10 @@ from typing import TYPE_CHECKING
 
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import choose_action
+from groundup.actions.intent_words import words_of
+from groundup.actions.message_form import first_word
 from groundup.actions.replies import begins_with_yes, reads_no, reads_yes
-from groundup.actions.side_questions import question_spans
+from groundup.actions.side_questions import asks_in_general, question_spans
 from groundup.actions.state import ActionTurn
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
@@ -56,10 +58,11 @@ from groundup.retrieve.assistant_reply import (
 )
 from groundup.retrieve.branches import of_section_before
 from groundup.retrieve.caller import Caller
-from groundup.retrieve.follow_up import question_in_context
+from groundup.retrieve.follow_up import question_in_context, stands_alone
 from groundup.retrieve.handover import asks_documents, handover, refusal_text
 from groundup.retrieve.refusals import BOT, GOODBYE, GREETING, THANKS, small_talk
 from groundup.retrieve.scope import urgent, wants_person
+from groundup.retrieve.scored_statements import own_terms
 from groundup.retrieve.search import Keep, Ranking, every
 from groundup.runs import RECIPE_FILE
 from groundup.tokenizer.chat import Message
@@ -117,7 +120,7 @@ def read_conversation(
     def for_a_person() -> Sequence[Message]:
         return messages if desk is None else _without_values(messages, acted, desk)
 
-    if pending is None and _answers_nothing(last):
+    if pending is None and (_answers_nothing(last) or (desk and _is_number(last))):
         return AssistantReading("small_talk", nothing_read(last), (texts.fixed.nothing_waits,))
     if pending is not None and pending.yes_no and _only_agrees(last):
         return AssistantReading("action", nothing_read(last), (pending.unread,), action=pending)
@@ -127,7 +130,7 @@ def read_conversation(
     if pending is not None:
         return _with_pending(reading, pending)
     offered = None
-    if desk is not None and reading.kind in ("answer", "refusal"):
+    if desk is not None and reading.kind in ("answer", "refusal") and _may_be_wish(last, desk):
         offered = desk.turn(user_turns=said, **vars(caller), is_unsure=True)
     if offered is None:
         return reading
@@ -141,6 +144,20 @@ def _answers_nothing(message: str) -> bool:
     return (reads_yes(message) or reads_no(message)) and small_talk(message) is None
 
 
+def _is_number(message: str) -> bool:
+    """Whether a message is a number alone, such as that of a card, which says nothing by itself."""
+    return bool(message) and not message.strip(" .,;:#*-+()/0123456789")
+
+
+def _may_be_wish(message: str, desk: ActionDesk) -> bool:
+    """Whether a message that asks for no action surely may ask for one: not one that only wants to
+    know how things are ("are you open on mondays"), unless with the verb of an action.
+    """
+    titles = [each.title for each in desk.actions.actions]
+    verbs = {verb for title in titles for verb in words_of(first_word(title))}
+    return not asks_in_general(message, verbs)
+
+
 def _only_agrees(message: str) -> bool:
     """Whether a message says yes and something beside it that asks nothing of documents."""
     return begins_with_yes(message) and "?" not in message and not question_spans(message)
@@ -152,11 +169,8 @@ def _acted(turn: ActionTurn, last: str, texts: AssistantTexts, search: Search) -
     """
     documents = rule_reading(last, turn.rule, search)
     if not turn.question:
-        return AssistantReading("action", documents, (turn.text,), action=turn)
-    about = last
-    if turn.action is not None:  # what "it" is in "How long does it last?"
-        about = turn.action.title
-    found = search(question_in_context([about, turn.question]))
+        return _with_rule(documents, turn)
+    found = _found_beside(turn, search)
     if not found.quotes:
         opening = (refusal_text(texts), turn.text)
         return AssistantReading("action", documents, opening, action=turn, unanswered=turn.question)
@@ -165,6 +179,45 @@ def _acted(turn: ActionTurn, last: str, texts: AssistantTexts, search: Search) -
             "action", both_readings(documents, found), (turn.text,), action=turn
         )
     return AssistantReading("action", found, closing=(turn.text,), action=turn)
+
+
+def _found_beside(turn: ActionTurn, search: Search) -> QuestionReading:
+    """Return what the documents hold on a question beside an action. What "it" is in "how long does
+    it last?" is what was chosen in the message, else the action by its title; a sentence that has
+    no word of that is about something else, and none.
+    """
+    if stands_alone(turn.question):
+        return search(turn.question)
+    title = turn.action.title
+    slots = [slot for slot in turn.action.slots if slot.name in turn.read]
+    chosen = " ".join(turn.values[each.name].shown for each in slots if each.type == "choice")
+    thing = title.partition(" ")[2]  # "an appointment" of "Book an appointment"
+    for about, subject in ((f"{title}: {chosen}", chosen), (title, thing)):
+        if subject:
+            found = search(question_in_context([about, turn.question]))
+            if found.quotes and _is_about(found, subject):
+                return found
+    return nothing_read(turn.question)
+
+
+def _is_about(found: QuestionReading, subject: str) -> bool:
+    """Whether the sentence that answers, or its heading, has a word of a subject."""
+    quote = found.quotes[0]
+    source = found.sources[quote.source - 1]
+    said = own_terms(f"{source.title} {quote.in_words or quote.text}", source.language)
+    return not said.isdisjoint(own_terms(subject, source.language))
+
+
+def _with_rule(documents: QuestionReading, turn: ActionTurn) -> AssistantReading:
+    """Return what the desk says, with the documents' sentence of the rule that refused, if any,
+    below; where it says that sentence itself, it stands once, as the quotation.
+    """
+    quoted = "".join(" ".join(each.text.split()) for each in documents.quotes)
+    if not quoted or quoted not in turn.text:
+        return AssistantReading("action", documents, (turn.text,), action=turn)
+    said = [*map(str.strip, turn.text.split(quoted, 1))]
+    opening, closing = [(each,) if each else () for each in said]
+    return AssistantReading("action", documents, opening, closing, action=turn)
 
 
 def _read_beside_actions(

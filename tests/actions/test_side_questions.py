@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from groundup.actions.desk import ActionDesk
+from groundup.actions.side_questions import asks_in_general
 from groundup.actions.state import ActionTurn
 from groundup.packs.pack import packaged_packs
 
@@ -36,6 +37,8 @@ def last_of(desk: ActionDesk, *turns: str) -> ActionTurn | None:
         ("unfreeze card 6630 - do I need my PIN for that", "do I need my PIN for that"),
         ("unfreeze card 6630, which I found in the car", ""),
         ("Please unfreeze 6630. Is that ok?", ""),
+        ("Please unfreeze 6630. How much is it?", "How much is it?"),
+        ("Unfreeze 6630!! Are you even listening? How often must I say it?", ""),
     ],
 )
 def test_an_order_is_confirmed_with_its_question_apart(
@@ -56,6 +59,21 @@ def test_an_order_is_confirmed_with_its_question_apart(
 )
 def test_what_is_told_before_a_question_orders_nothing(desk: ActionDesk, message: str) -> None:
     assert last_of(desk, message) is None
+
+
+def test_a_plain_question_is_no_wish_and_one_with_an_actions_verb_may_be() -> None:
+    for message in ("when is the pool open on Sundays", "Hi, do you sell vouchers?", "what is it"):
+        assert asks_in_general(message, {"book"})
+    for message in (
+        "how do I book the pool",
+        "is there a place left on Friday",
+        "where is my parcel",
+        "Is there any chance of a taxi at six?",
+        "what about card 4417",
+        "When could you come on Friday at 3?",
+        "The pool was shut. When is it open?",
+    ):
+        assert not asks_in_general(message, {"book"}), message
 
 
 def test_a_value_is_taken_and_the_question_behind_it_set_apart(desk: ActionDesk) -> None:

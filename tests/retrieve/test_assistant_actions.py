@@ -84,10 +84,10 @@ def test_booked_in_python_and_listed_and_undone_by_the_operator(
 def test_a_yes_or_no_where_none_was_asked_for_is_not_looked_up(
     say: Callable[..., AssistantReply],
 ) -> None:
-    for said in ("yes that is fine thank you", "Yes, go ahead.", "No"):
+    for said in ("yes that is fine thank you", "Yes, go ahead.", "No", "4417"):
         reply = say("Do you sell bicycles?", said, id=said)
         assert (reply.kind, reply.found) == ("small_talk", False)
-        assert reply.text.startswith("Nothing is waiting for a yes or a no here")
+        assert reply.text.startswith("Nothing is waiting for an answer here")
     assert say("Hello", "ok thanks", id="thanks").text.startswith("You're welcome")
 
 
@@ -245,6 +245,17 @@ def test_a_person_gets_what_was_wished_for_line_by_line_and_no_bare_values(
     assert found.kind == "person"
     assert found.summary[0] == BOOKING[0] and not {"Ada Brook", "yes"} & set(found.summary)
     assert f"\n- {BOOKING[0]}\n- Do you see children?" in found.text
+
+
+def test_a_rule_said_in_the_documents_words_is_said_once(
+    build: Path, say: Callable[..., AssistantReply]
+) -> None:
+    file = build / "actions" / "actions.toml"
+    quote = "Pebblegate Dental Practice is open from Monday to Saturday."
+    text = file.read_text()
+    file.write_text(text.replace("We are closed on Sundays. Which other", f"{quote} Which other"))
+    refused = say("Book a check-up on Sunday 9 March 2031 at 11:00, Ada Brook")
+    assert refused.text == f'"{quote}" [1]\nWhich other day?'
 
 
 def test_a_row_that_a_rule_is_taken_from_is_shown_in_words(build: Path) -> None:
