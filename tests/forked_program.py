@@ -24,7 +24,30 @@ from typing import IO
 
 MAX_REQUEST_BYTES = 2**17
 GROUNDUP, CODE = "groundup.__main__", "-c"
-SERVER = ("uvicorn", "groundup.cli.serve", "groundup.serve.app", "groundup.serve.server")
+# Files, since a folder imports nothing of what is in it; also what a server imports late.
+SERVER = (
+    "uvicorn.protocols.http.h11_impl",
+    "uvicorn.lifespan.on",
+    "encodings.idna",
+    "anyio.streams.tls",
+    "groundup.cli.serve",
+    "groundup.http.run_server",
+    "groundup.serve.server",
+    "groundup.serve.worker",
+    "groundup.serve.index_entries",
+    "groundup.serve.app.application",
+    "groundup.serve.app.by_key",
+    "groundup.serve.app.documents",
+    "groundup.serve.perplexity.routes",
+    "groundup.serve.responses.routes",
+    "groundup.engine.generate",
+    "groundup.engine.model_runner",
+    "groundup.kernels.probe",
+    "groundup.retrieve.assistant",
+    "groundup.retrieve.rankings",
+    "groundup.tokenizer.sandbox",
+    "groundup.weights.model_io",
+)
 # An optimizer imports torch._dynamo, for a second and more.
 TRAINING = ("torch._dynamo", "groundup.cli.pretrain", "groundup.train.pretrain")
 

@@ -218,12 +218,12 @@ def faults_of(played: Played) -> dict[str, str]:
 
 
 def scripts() -> Iterator[Any]:
-    """Yield the conversations; those in open.txt may fail. Slow are the latest rounds and every
-    second one in which nothing is refused and nobody is to be deceived.
+    """Yield the conversations; those in open.txt may fail. Slow are the latest rounds and three of
+    four in which nothing is refused and nobody is to be deceived.
     """
     for files in (FILES, LATEST):
         for number, script in enumerate(conversations(files)):
-            guarded = script.kind in ("policy refused", "injection") or number % 2 == 0
+            guarded = script.kind in ("policy refused", "injection") or number % 4 == 0
             speed = [pytest.mark.slow] if files is LATEST or not guarded else []
             marks = [pytest.mark.xfail(reason=OPEN[script.id])] if script.id in OPEN else []
             yield pytest.param(script, id=script.id, marks=[*speed, *marks])
@@ -276,14 +276,16 @@ def forbidden_actions(
                 yield f"{script.id} after {turns} turns, {message!r}, yes: not so that {says}"
 
 
-@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 3))]
+)
 @pytest.mark.parametrize("pack", [file.stem for file in FILES])
 def test_no_adversarial_message_brings_about_what_is_forbidden(
-    pack: str, half: int, tmp_path: Path
+    pack: str, first: int, tmp_path: Path
 ) -> None:
-    """In every second conversation, in the others with the slow tests."""
+    """In every fourth conversation, in the others with the slow tests."""
     found = []
-    for number, (script, turns, messages) in enumerate([*attacks(pack)][half::2]):
+    for number, (script, turns, messages) in enumerate([*attacks(pack)][first::4]):
         folder = tmp_path / str(number)
         folder.mkdir()
         found += forbidden_actions(script, turns, messages, folder)

@@ -1,9 +1,7 @@
 """A desk among retries, other windows, other processes and effects that fail: nothing is done twice, nothing half."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +13,8 @@ from types import ModuleType
 
 import pytest
 from cafe_talk import TODAY, WISH, Talker, outside, rows
+from forked_program import CODE, forker
+from forked_program import run as run_forked
 
 from groundup.actions import conversations, effects
 from groundup.actions.conversations import talk_of
@@ -139,6 +139,8 @@ def test_a_conversation_goes_on_in_another_process_after_its_page_was_closed(
     assert resumed.hear("Yes").kind == "done"
 
 
+# By the other processes, before they are forked.
+IMPORTED = ("cafe_talk", "groundup.actions.desk")
 SAY_AT_ONCE = """
 import sys
 from cafe_talk import TODAY
@@ -158,29 +160,17 @@ with ThreadPoolExecutor(4) as pool:
 def test_threads_and_processes_that_say_yes_at_once_book_once(desk: ActionDesk, cafe: Path) -> None:
     guest = Talker(desk)
     guest.hear(WISH, "Ada")
-    other = subprocess.Popen(
-        [sys.executable, "-c", SAY_AT_ONCE, str(cafe), *guest.said, "yes please"],
-        env=environment(),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdin is not None and other.stdout is not None
-    assert other.stdout.readline() == "ready\n"
-    other.stdin.write("\n")
-    other.stdin.flush()
+    asked = (SAY_AT_ONCE, str(cafe), *guest.said, "yes please")
+    other = forker().start(asked, program=CODE, imported=IMPORTED, has_input=True)
+    assert other.stdin is not None and other.stdout.readline() == "ready\n"
+    with other.stdin:
+        other.stdin.write("\n")
     with ThreadPoolExecutor(4) as pool:
         found = [pool.submit(desk.turn, "talk", [*guest.said, "Yes"], TODAY) for _ in range(4)]
     references = {turn.reference for turn in (each.result() for each in found) if turn}
     assert other.communicate()[0] == f"{references}\n" and len(references) == 1
     assert rows(desk, COUNT) == [(2,)]
     assert [line.result for line in desk.world.audit()] == ["done"]
-
-
-def environment() -> dict[str, str]:
-    """That of a program with the modules of the tests."""
-    tests = str(Path(__file__).parents[1])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([tests, *sys.path])}
 
 
 def test_an_http_effect_sends_the_values_with_its_key_and_is_told_as_done(
@@ -313,12 +303,11 @@ def test_a_process_killed_in_the_middle_of_a_call_leaves_it_unknown_and_unrepeat
 
     system = booking_system(answer)
     said = [WISH, "Ada", "Yes"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(cafe), system.url, *said], env=environment()
-    )
+    asked = (PROGRAM, str(cafe), system.url, *said)
+    process = forker().start(asked, program=CODE, imported=IMPORTED)
     assert received.wait(60)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.communicate()
     answered.set()
     desk = ActionDesk(cafe, allow_http=[system.url], timeout_s=-2.0)  # the call is long over
     assert [line.result for line in desk.world.audit()] == ["pending"]
@@ -350,9 +339,7 @@ def test_a_process_killed_when_its_rows_are_written_has_written_none(
     desk: ActionDesk, cafe: Path
 ) -> None:
     said = [WISH, "Ada", "Yes"]
-    ended = subprocess.run(
-        [sys.executable, "-c", KILLED, str(cafe), *said], env=environment(), check=False
-    )
+    ended = run_forked(KILLED, cafe, *said, program=CODE, imported=IMPORTED)
     assert ended.returncode == -signal.SIGKILL
     guest = Talker(desk)
     assert rows(desk, COUNT) == [(1,)] and desk.world.audit() == []
@@ -377,7 +364,7 @@ def test_a_file_that_was_half_written_is_as_before_for_who_reads_it_next(
     desk: ActionDesk, cafe: Path
 ) -> None:
     size = desk.world.file.stat().st_size
-    subprocess.run([sys.executable, "-c", HALF_WRITTEN, str(cafe)], check=False)
+    run_forked(HALF_WRITTEN, cafe, program=CODE, imported=IMPORTED)
     assert desk.world.file.stat().st_size > size, "pages were written"
     assert desk.pending("talk", []) is None
     assert rows(desk, "SELECT holder FROM bookings") == [("Ines Warrow",)]

@@ -47,8 +47,16 @@ def plain(*specs: Path) -> list[dict[str, Any]]:
     return [each.to_plain() for each in found]
 
 
-def test_page_has_all_there_is_of_each_source_and_no_markup_of_theirs(tmp_path: Path) -> None:
-    html = render_inspection_page(plain(*write_sources(tmp_path)))
+@pytest.fixture(scope="module")
+def inspected(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What the inspection of both says; not to be changed."""
+    return plain(*write_sources(tmp_path_factory.mktemp("inspected")))
+
+
+def test_page_has_all_there_is_of_each_source_and_no_markup_of_theirs(
+    inspected: list[dict[str, Any]],
+) -> None:
+    html = render_inspection_page(inspected)
     assert not re.search(r"<(script|img|b>|iframe)|onerror=alert\(2\)>", html)
     assert html.count("<style>") == 1 and "http-equiv" in html and "\x07" not in html
     assert html.count("<section") == 2 and 'href="#source-2"' in html
@@ -69,10 +77,10 @@ def test_page_has_all_there_is_of_each_source_and_no_markup_of_theirs(tmp_path: 
     assert len(html) < 180_000  # of two million characters of text
 
 
-def test_page_without_the_detector_says_how_to_install_it_once(tmp_path: Path) -> None:
-    cards = plain(*write_sources(tmp_path))
-    for card in cards:
-        card["languages"] = None
+def test_page_without_the_detector_says_how_to_install_it_once(
+    inspected: list[dict[str, Any]],
+) -> None:
+    cards = [{**card, "languages": None} for card in inspected]
     assert render_inspection_page(cards).count("pip install 'groundup[languages]'") == 1
     cards[0]["languages"] = {"documents": 4, "found": {"en": 3, SCRIPT: 1}}
     cards[1]["languages"] = {"documents": 2, "found": {"unknown": 2}}
@@ -88,12 +96,12 @@ def test_page_without_the_detector_says_how_to_install_it_once(tmp_path: Path) -
 @pytest.mark.parametrize(
     "odd", [None, True, -1, "text", [], {}, [None], {"found": []}, 1e308, float("nan")]
 )
-def test_odd_values_never_break_the_page(tmp_path: Path, odd: Any) -> None:
-    cards = plain(*write_sources(tmp_path))
-    for name in cards[0]:
-        assert "<section" in render_inspection_page([{**cards[0], name: odd}])
+def test_odd_values_never_break_the_page(inspected: list[dict[str, Any]], odd: Any) -> None:
+    card = inspected[0]
+    for name in card:
+        assert "<section" in render_inspection_page([{**card, name: odd}])
     for name in ("lengths", "change_examples", "drop_examples", "samples", "understood"):
-        assert "<section" in render_inspection_page([{**cards[0], name: [odd, *cards[0][name]]}])
+        assert "<section" in render_inspection_page([{**card, name: [odd, *card[name]]}])
 
 
 def test_the_command_writes_page_and_json_of_several_sources(

@@ -200,9 +200,9 @@ def test_a_date_in_figures_has_the_month_name_of_its_language() -> None:
     ["1/1 ", "on 1/1/", "1.1.", "2026-01-01-", "1, ", "1 ", "May ", "1 May ", "the 1st, ", "1"],
 )
 def test_what_repeats_is_read_in_time_linear_in_it(piece: str) -> None:
-    text, started = piece * (30_000 // len(piece)), time.process_time()
+    text, started = piece * (10_000 // len(piece)), time.process_time()
     asked_days(text, TODAY), asked_numbers(text), ranges_in(text)
-    assert time.process_time() - started < 5, "it took a minute where it was quadratic"
+    assert time.process_time() - started < 2, "it took six seconds where it was quadratic"
 
 
 def test_easter_and_bank_holidays_are_those_of_the_calendar() -> None:

@@ -44,8 +44,16 @@ def test_no_sentence_of_the_packs_is_taken_for_a_request() -> None:
                 assert request_of(text[start:end], whole.__contains__) is None
 
 
+REQUESTS = [each for each in CASES if each["kind"]]
+
+
 @pytest.mark.parametrize(
-    "case", [each for each in CASES if each["kind"]], ids=lambda each: each["text"][:40]
+    "case",
+    [
+        *REQUESTS[::3],
+        *(pytest.param(each, marks=pytest.mark.slow) for each in REQUESTS[1::3] + REQUESTS[2::3]),
+    ],
+    ids=lambda each: each["text"][:40],
 )
 def test_a_request_is_never_quoted_and_the_honest_sentence_is(
     case: dict[str, str], docs: Path, update: Update, index: Index

@@ -2,16 +2,15 @@
 
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
+from forked_program import CODE, forker
+from forked_program import run as run_forked
 
 from groundup.cli.main import run
 from groundup.data.reading import sources as data_sources
@@ -255,14 +254,12 @@ def test_a_killed_update_leaves_whole_files_and_the_next_one_goes_on(
         (docs / f"{number}.txt").write_text(
             f"Number {number} is a walrus.\n\nThe second paragraph of {number}."
         )
-    command = [sys.executable, "-c", KILLED, str(tmp_path / "index"), str(docs)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
+    asked = (KILLED, str(tmp_path / "index"), str(docs))
+    process = forker().start(asked, program=CODE, imported=("groundup.retrieve.update",))
     for _ in range(40):
         process.stdout.readline()
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    process.kill()
+    process.communicate()
     with Index(tmp_path / "index") as index:
         there = len(search(index, "walrus", 400))
         assert 30 <= there < 300
@@ -287,8 +284,7 @@ def test_a_full_disk_ends_with_one_sentence_and_the_index_as_it_was(
 ) -> None:
     for number in range(40):
         (docs / f"{number}.txt").write_text(" ".join(f"word{number}x{i}" for i in range(3000)))
-    command = [sys.executable, "-c", FULL, str(index.folder), str(docs)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = run_forked(FULL, index.folder, docs, program=CODE, imported=("groundup.cli.index",))
     assert (
         done.returncode == 2 and "No space left" in done.stderr and "Traceback" not in done.stderr
     )

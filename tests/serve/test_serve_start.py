@@ -1,9 +1,11 @@
 """What `groundup serve` says while it starts: at once that it loads; and which questions a pack's page opens with."""
 
 import asyncio
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from forked_program import SERVER, TRAINING
 from starlette.testclient import TestClient
 
 from groundup.cli.main import run
@@ -24,6 +26,14 @@ def test_loading_is_said_before_anything_is_opened(capsys: pytest.CaptureFixture
     assert run(["serve", "no-such-model"]) == 2
     first, *others = capsys.readouterr().err.splitlines()
     assert first == "Loading no-such-model ..." and others[0].startswith("error: ")
+
+
+@pytest.mark.parametrize("name", [*SERVER, *TRAINING])
+def test_what_is_imported_before_programs_are_forked_is_a_file(name: str) -> None:
+    """Where a module became a folder, each program would import for itself what is in it."""
+    found = find_spec(name)
+    assert found is not None
+    assert found.submodule_search_locations is None or name == "torch._dynamo"
 
 
 def item(question: object, answer: object, quoted: object) -> dict[str, object]:
