@@ -43,7 +43,10 @@ DATE_IN_FIGURES = re.compile(
     r"(?<![\d/.:£$€-])(\d{1,2})([/.-])(\d{1,2})(?:\2(\d{4}|\d\d)|(?=\.?(?:\D|\Z)))\.?(?![\d/:])"
 )
 _JOIN = r"\s*(?:,|and|or|und|oder|et|&)\s*"
-_TO = r"\s*(?:-|–|—|to|until|till|through|bis(?: zum)?|au)\s*"
+_TO = (
+    r"\s*(?:-|–|—|to|until|till|through|bis(?: zum)?|au"
+    r"|,? and (?:re-?opens?|opens? again|(?:are|is) (?:open|back) again)(?: at [\w.: ]{1,12})? on)\s*"
+)
 # "24, 25 and 31 December 2026"
 _LISTED = re.compile(
     rf"\b{_WEEKDAY}({_DAY}(?:{_JOIN}{_WEEKDAY}{_DAY}){{0,11}})\s+(?:of\s+)?({MONTH})\b\.?{_YEAR}",

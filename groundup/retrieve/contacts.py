@@ -52,5 +52,7 @@ def _phones(text: str) -> Iterator[str]:
 
 def _headed(index: Index) -> Iterator[Passage]:
     for passage in index.passages(index.matching(_WORDS, MAX_PASSAGES)):
-        if _HEADED.search(passage.title.rpartition(" > ")[2]) or _HEADED.match(passage.document):
+        above, _, title = passage.title.rpartition(" > ")
+        is_branch = _HEADED.fullmatch(above.rpartition(" > ")[2])
+        if _HEADED.search(title) or is_branch or _HEADED.match(passage.document):
             yield passage

@@ -3,6 +3,7 @@
     "It has a lift."           first of its paragraph     The Old Dairy … It has a lift.
     "It is 12 feet long."      behind another sentence    both of them
     "Yes, for £8 a parcel."    below a question           Can you post it? … Yes, for £8 a parcel.
+    "No baths until then."     behind another sentence    both of them
     "- polymer clay"           without a line above       What we don't fire … polymer clay
 
 And of two sections that stand beside one another, as those of two branches, which is spoken of.
@@ -22,6 +23,10 @@ MAX_CHARACTERS = 300
 _VERB = r"(?:is|are|was|were|has|have|had|can|may|must|will|does|do|includes?|costs?|appl(?:y|ies))"
 _REFERS = re.compile(
     rf"(?:It|They|He|She)(?:'s|'re|'ll)?\b|(?:Its|Their)\b|(?:This|These|Those|Both) {_VERB}\b"
+)
+# "Until then, ...", "No baths until then."; not "free on the day and £5 after that".
+_SINCE = re.compile(
+    r"(?:(?! and |[,;]).)*\b(?:until|till|by|before|after|from) (?:then|that)[.!,;]", re.IGNORECASE
 )
 # "It" that stands for what follows.
 _EXPLETIVE = re.compile(
@@ -50,7 +55,8 @@ def with_referent(passage: Passage, place: int) -> Statement:
         return said if is_whole else replace(said, head=heading)
     if _REPLIES.match(said.text) and named.endswith("?"):
         return replace(said, head=heading)
-    if not _REFERS.match(said.text) or _EXPLETIVE.match(said.text):
+    is_about = _REFERS.match(said.text) and not _EXPLETIVE.match(said.text)
+    if not is_about and not _SINCE.match(said.text):
         return said
     for before in listed[max(0, place - 1) : place]:
         between = passage.text[before.end : said.start]

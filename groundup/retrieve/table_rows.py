@@ -21,6 +21,7 @@ from groundup.retrieve.markdown_marks import without_marks
 from groundup.retrieve.number_ranges import HOLDS, MISSES, fit_of_number
 
 _CELL = re.compile(r"(?<!\\)\|")
+_DASH = re.compile(r"[-–—]+")
 # A mark of a footnote.
 _FOOTNOTE = re.compile(r"(?<=[\w)])\\?\*{1,3}\Z")
 
@@ -65,6 +66,18 @@ _ASKS = re.compile(
     r"(?:when|where|who|how (?:long|much|many|often|far)|wann|wo|wer|quand|où|qui)\b", re.IGNORECASE
 )
 _PHRASE = re.compile(r"\b(?:t[ao]k\w+|in|first) place\b", re.IGNORECASE)
+# What makes a column another one than a question names; a column that narrows another; a value that
+# sends to another column.
+_TURNS = re.compile(
+    r"\b(?:not?|non|without|after|before|other|another|than|except|instead|\w+n'?t)\b",
+    re.IGNORECASE,
+)
+_NARROWS = re.compile(
+    r"\b(?:if|when|each|every|further|more|extra|from|after|before|only|paid|mon|tue|wed|thu|fri|sat|sun"
+    r"|\w+days?)\b",
+    re.IGNORECASE,
+)
+_IS_NOT = re.compile(r"(?:closed|no|not|none|never)\b", re.IGNORECASE)
 # Of the values by which columns are chosen.
 _COLUMN_KINDS = VALUE_KINDS[:4]
 
@@ -92,9 +105,14 @@ def answer_in_words(table: Table, question: str, language: str) -> str:
     'Crown: 5 years (Guarantee)'
     >>> answer_in_words(table, "Tell me about crowns", "en")
     'Crown: £690 (Price), 5 years (Guarantee)'
+    >>> table = Table(("", "Dog", "Cat", "Rabbit"), (("Castration", "£198", "£82", "–"),), 0)
+    >>> answer_in_words(table, "How much is castrating a cat?", "en")
+    'Castration: £82 (Cat)'
+    >>> answer_in_words(table, "How much is a castration?", "en")
+    'Castration: £198 (Dog), £82 (Cat)'
     """
     values = table.rows[table.row]
-    filled = [place for place in range(1, len(values)) if values[place]]
+    filled = _filled(values)
     fits = {place: fit_of_number(question, name) for place, name in enumerate(table.columns)}
     held = [place for place in filled if fits.get(place) == HOLDS]
     if held and MISSES in fits.values():
@@ -107,7 +125,15 @@ def answer_in_words(table: Table, question: str, language: str) -> str:
     if is_unique:
         kinds = {kind for place in named for kind in _kinds(values[place])}
         others = [place for place in others if kinds & _kinds(values[place])]
+        if _is_named_alone(table, named, others, question, language):
+            others = []
     return _in_words(table.columns, values, [*named, *others])
+
+
+def _filled(values: Sequence[str]) -> list[int]:
+    """Return the places of the values; those of dashes only where there is nothing else."""
+    filled = [place for place in range(1, len(values)) if values[place]]
+    return [place for place in filled if not _DASH.fullmatch(values[place])] or filled
 
 
 def _kinds(value: str) -> set[int]:
@@ -190,6 +216,27 @@ def _named(table: Table, question: str, language: str) -> list[int]:
             matched[place] = 1
     most = max(matched.values(), default=0)
     return [place for place, count in matched.items() if count == most]
+
+
+def _is_named_alone(
+    table: Table, named: Sequence[int], others: Sequence[int], question: str, language: str
+) -> bool:
+    """Whether a question names one column and no other can hold: it has all words of its name that
+    not all columns have, and none that turns it round ("not a member"), no other column is a part or
+    a condition of it ("Time", "Fridays"), and its value is not "closed".
+    """
+    if len(named) != 1 or _TURNS.search(question):
+        return False
+    columns = [_terms(name, language) for name in table.columns]
+    shared = set.intersection(*map(set, columns[1:]))
+    own = columns[named[0]] - shared
+    if not own <= _terms(question, language) or all(term.isdigit() for term in own):
+        return False
+    if _IS_NOT.match(table.rows[table.row][named[0]]):
+        return False
+    return not any(
+        _NARROWS.search(table.columns[place]) for place in others if place < len(columns)
+    )
 
 
 def _of_kind(values: Sequence[str], question: str, filled: Sequence[int]) -> list[int]:

@@ -46,10 +46,32 @@ def test_one_page_of_a_site_says_how_the_firm_is_reached(tmp_path: Path) -> None
     assert text_of(tmp_path / "parties.html").endswith(contact)
 
 
+def test_the_contacts_of_several_branches_stand_below_their_names(tmp_path: Path) -> None:
+    second = "<div><h4>The Barn</h4><p>9 Quay Road<br>01632 960 478</p></div>"
+    (tmp_path / "a.html").write_text(
+        page()
+        .replace("<div><p>The Yard<br>", "<div><h4>The Yard</h4><p>")
+        .replace("</p></div><p>All", f"</p></div>{second}<p>All")
+    )
+    assert text_of(tmp_path / "a.html").endswith(
+        "## Contact\n\n\n### The Yard\n\nMill Lane, LW7 4QT\n01632 960 418\n"
+        "\n### The Barn\n\n9 Quay Road\n01632 960 478"
+    )
+
+
+def test_a_row_of_a_name_and_values_is_no_head() -> None:
+    hours = (("Monday – Friday", "8.00 am – 7.00 pm"), ("Saturday", "8.30 am – 4.00 pm"))
+    rows = "".join(f"<tr><th>{days}</th><td>{open}</td></tr>" for days, open in hours)
+    text = html_text(page(f"{ARTICLE}<table>{rows}</table>"), headings=True)
+    assert "| Saturday | 8.30 am – 4.00 pm |" in text and "---" not in text
+
+
 def test_rows_of_div_are_a_table_and_labels_keep_apart() -> None:
     rows = "".join(
-        f"<div class=row><div>{players}</div><div>{price}</div></div>"
-        for players, price in (("Players", "Mon-Thu"), ("2", "£52"), ("6 or 7", "£114"))
+        f"<div class='row {number}'><div>{players}</div><div>{price}</div></div>"
+        for number, (players, price) in enumerate(
+            (("Players", "Mon-Thu"), ("2", "£52"), ("6 or 7", "£114"))
+        )
     )
     labels = (
         "<p><span>Difficulty</span><span>3 of 5</span></p><p><span>W</span><span>elcome</span></p>"
@@ -163,12 +185,14 @@ BOLD_WORDS = [
 ]
 
 
-def columns_pdf(path: Path, rows: list[list[tuple[str, int]]]) -> Path:
-    """A page with each row's texts at their distance from the left."""
+def columns_pdf(path: Path, rows: list[list[tuple[str, int]]], behind: str = "") -> Path:
+    """A page with each row's texts at their distance from the left; `behind`: an operator after each
+    of them.
+    """
     write_pdf(path, [(11, "x")])
     made = pypdf.PdfWriter(path)
     drawn = (
-        f"BT /F1 11 Tf {left} {700 - 20 * number} Td ({text}) Tj ET"
+        f"BT /F1 11 Tf {left} {700 - 20 * number} Td ({text}) Tj {behind} ET"
         for number, row in enumerate(rows)
         for text, left in row
     )
@@ -187,3 +211,16 @@ def test_columns_of_a_pdf_are_a_table_and_words_in_another_type_are_none(tmp_pat
     assert "|" not in text_of(columns_pdf(tmp_path / "b.pdf", BOLD_WORDS))
     assert "|" not in text_of(columns_pdf(tmp_path / "c.pdf", COLUMNS[:2])), "two rows are none"
     assert "|" not in text_of(tmp_path / "a.pdf", headings=False)
+
+
+def test_cells_that_a_library_draws_one_after_the_other_are_rows(tmp_path: Path) -> None:
+    """ReportLab ends a line behind each cell; a name above the names of the rows is often missing."""
+    rows = [
+        [("Basic", 200), ("Plus", 260)],
+        [("Annual booster", 72), ("yes", 200), ("yes", 260)],
+        [("Consultations", 72), ("10 % off", 200), ("two free a year", 260)],
+    ]
+    assert text_of(columns_pdf(tmp_path / "a.pdf", rows, behind="14 TL T*")) == (
+        "|  | Basic | Plus |\n| --- | --- | --- |\n| Annual booster | yes | yes |\n"
+        "| Consultations | 10 % off | two free a year |"
+    )

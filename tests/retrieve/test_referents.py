@@ -15,6 +15,8 @@ It has a lift and a kiln for large pots. It is gas-fired.
 
 It is best to come by bus. A wheel is free on Fridays. It can be raised.
 
+The kiln cools until noon. No pots until then.
+
 ## Do you post?
 
 Yes, for £8 a parcel.
@@ -57,6 +59,7 @@ def shown(question: str, passages: Sequence[Passage], best: str, *others: str) -
         ("gas-fired", "The Old Dairy … It has a lift and a kiln for large pots. It is gas-fired."),
         ("by bus", "It is best to come by bus."),
         ("raised", "A wheel is free on Fridays. It can be raised."),
+        ("until then", "The kiln cools until noon. No pots until then."),
         ("£8", "Do you post? … Yes, for £8 a parcel."),
         ("polymer", "What we don't fire … polymer clay"),
         ("lead", "What we don't fire … Pots with lead glazes."),

@@ -118,7 +118,7 @@ def html_text(data: bytes | str, headings: bool = False, *, site: bool = False) 
     text = put_code(found or "", code) or trafilatura.html2txt(data) or ""
     if title and title[0].lstrip("# ") not in text:
         text = "\n\n".join((*title, text))
-    if any(line not in text for line in contacts):
+    if any(line not in text for line in contacts if not line.startswith("\n")):  # no heading
         text = "\n".join((f"{text.rstrip()}\n\n{CONTACT}\n", *contacts))
     return text
 

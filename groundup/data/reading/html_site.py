@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from groundup.data.reading.html_tree import INLINE
+from groundup.data.reading.html_tree import HEADINGS, INLINE
 
 MAX_HEADING_CHARACTERS, MAX_LINE_CHARACTERS = 120, 200
 CONTACT = "## Contact"
@@ -57,21 +57,31 @@ def is_site_page(path: Path) -> bool:
 
 def contact_lines(tree: Any) -> list[str]:
     """Return the lines of a page's footer that say where the firm is or how it is reached, each
-    paragraph with an address, number or postcode as a whole.
+    paragraph with an address, number or postcode as a whole; of several branches below the heading
+    of each.
     """
-    found: list[str] = []
+    found: dict[str, list[str]] = {}
     for footer in tree.iter("footer", "div", "section"):
         names = f"{footer.get('class') or ''} {footer.get('id') or ''}"
         if footer.tag == "footer" or _FOOTER.search(names):
-            for block in _blocks(footer):
-                if any(map(_REACHED.search, block)):
-                    found += block
+            heading = ""
+            for tag, block in _blocks(footer):
+                if tag in HEADINGS:
+                    heading = " ".join(block)
+                elif any(map(_REACHED.search, block)):
+                    found.setdefault(heading, []).extend(block)
             break
-    return list(dict.fromkeys(found))
+    if len(found) == 1:
+        return list(dict.fromkeys(*found.values()))
+    return [
+        line
+        for heading, lines in found.items()
+        for line in (*filter(None, [heading and f"\n### {heading}\n"]), *dict.fromkeys(lines))
+    ]
 
 
-def _blocks(element: Any) -> Iterator[list[str]]:
-    """Yield the lines of each block without blocks in it."""
+def _blocks(element: Any) -> Iterator[tuple[str, list[str]]]:
+    """Yield the tag and the lines of each block without blocks in it."""
     children = [child for child in element if isinstance(child.tag, str)]
     if any(child.tag not in (*INLINE, "br") for child in children):
         for child in children:
@@ -81,4 +91,4 @@ def _blocks(element: Any) -> Iterator[list[str]]:
         line.tail = f"\n{line.tail or ''}"
     lines = ("".join(element.itertext())).split("\n")
     shown = [_SPACES.sub(" ", line).strip() for line in lines]
-    yield [line for line in shown if line and len(line) <= MAX_LINE_CHARACTERS]
+    yield element.tag, [line for line in shown if line and len(line) <= MAX_LINE_CHARACTERS]

@@ -7,7 +7,8 @@ lists, permalinks and code apart.
     permalinks (¶), links to the source    are left out
     white space outside of <pre>           is one space, as browsers show it
     tables                                 with `headings` two rows of a head are one, and a cell over
-                                           several rows stands in each
+                                           several rows stands in each; a row of a name and values
+                                           is no head
     <div> in rows of equal length          with `headings` a table
 
 Without `headings`, for training, signatures have no marks; code and what else an index needs is
@@ -55,6 +56,7 @@ def prepare_tree(tree: Any, headings: bool) -> Any:
             _make_table(element)
         for table in list(tree.iter("table")):
             _level_rows(table)
+            _name_rows(table)
     for terms, level in list(_definition_lists(tree)):
         if not headings:
             level = 0
@@ -111,22 +113,25 @@ def _part_from_next(span: Any) -> None:
 
 
 def _make_table(element: Any) -> None:
-    """Make the rows among an element's children a table: ROWS and more <div> of the same class, each
-    of the same number of short <div> and <span>.
+    """Make the rows among an element's children a table: ROWS and more <div> of the same class, the
+    first of its names, each of the same number of short <div> and <span>.
     """
     run: list[Any] = []
     for child in [*element, None]:
         cells = _cells(child)
         if run and (
-            not cells
-            or child.get("class") != run[0].get("class")
-            or len(cells) != len(_cells(run[0]))
+            not cells or _class(child) != _class(run[0]) or len(cells) != len(_cells(run[0]))
         ):
             if len(run) >= ROWS:
                 _tabulate(run)
             run = []
         if cells:
             run.append(child)
+
+
+def _class(element: Any) -> str:
+    """Return the first class of an element; others tell a head, odd and even rows apart."""
+    return "".join((element.get("class") or "").split()[:1])
 
 
 def _cells(row: Any) -> list[Any]:
@@ -197,6 +202,16 @@ def _join_head(rows: list[Any], texts: list[list[str]]) -> None:
         rows[0].append(rows[0].makeelement("th"))
         rows[0][-1].text = name
     rows[1].getparent().remove(rows[1])
+
+
+def _name_rows(table: Any) -> None:
+    """Make the names of rows plain cells, where the first two are a <th> before <td>: no head."""
+    rows = [list(row.iterchildren("td", "th")) for row in table.iter("tr")]
+    named = [["th", *["td"] * (len(cells) - 1)] == [each.tag for each in cells] for cells in rows]
+    if len(rows) > 1 and all(named[:2]) and min(map(len, rows[:2])) > 1:
+        for cells in rows:
+            for cell in cells:
+                cell.tag = "td"
 
 
 def _place_before(row: Any, cell: Any) -> int:

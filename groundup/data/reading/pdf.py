@@ -111,7 +111,7 @@ def _lines(page: Any, read: dict[str, list[_Line]], *, with_styles: bool) -> lis
         text = page.extract_text(**options)
         if "".join(piece[0] for piece in pieces) != text:
             pieces = [(text, (0.0, False), 0.0, 0.0)]
-        read[shared] = _joined_lines(pieces)
+        read[shared] = _joined_cells(_joined_lines(pieces))
     return read[shared]
 
 
@@ -133,6 +133,31 @@ def _joined_lines(pieces: Sequence[_Piece]) -> list[_Line]:
             if part.strip():
                 _add_to_cells(lines[-1].cells, part, style[0], left)
     return lines
+
+
+def _joined_cells(lines: Sequence[_Line]) -> list[_Line]:
+    """Join what stands right of a line at its height, as the cells of a table do that are drawn one
+    after the other.
+    """
+    made: list[_Line] = []
+    for line in lines:
+        if made and _is_right_of(line, made[-1]):
+            made[-1].text += f" {line.text}"
+            made[-1].styles += line.styles
+            for cell in line.cells:
+                size = max(size for size, _ in line.styles)
+                _add_to_cells(made[-1].cells, f" {cell.text}", size, cell.start)
+        elif line.text.strip() or line.height is not None or not made or made[-1].text.strip():
+            made.append(line)
+    return made
+
+
+def _is_right_of(line: _Line, before: _Line) -> bool:
+    if line.height is None or before.height is None or not line.cells or not before.cells:
+        return False
+    size = max(size for size, _ in line.styles)
+    is_level = abs(line.height - before.height) < 0.2 * size
+    return is_level and line.cells[0].start > before.cells[-1].start + size
 
 
 def _add_to_cells(cells: list[_Cell], text: str, size: float, left: float) -> None:
@@ -163,15 +188,41 @@ def _are_rows(lines: Sequence[_Line]) -> bool:
     """Whether lines may be the rows of one table; a line alone may."""
     if len(lines) < 2:
         return True
-    if len({len(line.cells) for line in lines}) > 1 or len(lines[0].cells) < 2:
-        return False
     if any(len(cell.text.strip()) > _CELL for line in lines for cell in line.cells):
         return False
-    columns = list(zip(*(line.cells for line in lines), strict=True))
-    return all(map(_is_column, columns)) and all(
-        max(cell.start for cell in left) < min(cell.start for cell in right)
-        for left, right in pairwise(columns)
+    rows = _levelled(lines)
+    columns = [list(filter(None, column)) for column in zip(*rows, strict=True)]
+    return (
+        bool(rows)
+        and all(map(_is_column, columns))
+        and all(
+            max(cell.start for cell in left) < min(cell.start for cell in right)
+            for left, right in pairwise(columns)
+        )
     )
+
+
+def _levelled(lines: Sequence[_Line]) -> list[list[_Cell | None]]:
+    """Return the cells of lines in the columns of the one with most, None where one is empty, as in
+    a head without a name above the names of the rows; [] where they are no rows.
+    """
+    widest = max((line.cells for line in lines), key=len)
+    made = []
+    for line in lines:
+        row: list[_Cell | None] = list(line.cells)
+        if len(row) < len(widest):
+            row = [
+                next((cell for cell in line.cells if _overlap(cell, column)), None)
+                for column in widest
+            ]
+        if len(line.cells) < 2 or [each for each in row if each] != line.cells:
+            return []
+        made.append(row)
+    return made
+
+
+def _overlap(cell: _Cell, column: _Cell) -> bool:
+    return cell.start < column.end and column.start < cell.end
 
 
 def _is_column(cells: Sequence[_Cell]) -> bool:
@@ -185,7 +236,7 @@ def _is_column(cells: Sequence[_Cell]) -> bool:
 def _as_table(rows: Sequence[_Line]) -> list[_Line]:
     if len(rows) < _ROWS:
         return list(rows)
-    cells = [[cell.text.strip() for cell in row.cells] for row in rows]
+    cells = [[each.text.strip() if each else "" for each in row] for row in _levelled(rows)]
     text = "\n\n".join(table_blocks(cells, as_markdown=True))
     return [_Line(f"\n{text}\n", height=rows[0].height)]
 
