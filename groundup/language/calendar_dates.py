@@ -45,7 +45,8 @@ DATE_IN_FIGURES = re.compile(
 _JOIN = r"\s*(?:,|and|or|und|oder|et|&)\s*"
 _TO = (
     r"\s*(?:-|–|—|to|until|till|through|bis(?: zum)?|au"
-    r"|,? and (?:re-?opens?|opens? again|(?:are|is) (?:open|back) again)(?: at [\w.: ]{1,12})? on)\s*"
+    r"|,? and (?:re-?opens?|opens? again|(?:are|is) (?:open|back) again)"
+    r"(?: at [\w.: ]{1,12})? on)\s*"
 )
 # "24, 25 and 31 December 2026"
 _LISTED = re.compile(

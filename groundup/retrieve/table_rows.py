@@ -73,8 +73,8 @@ _TURNS = re.compile(
     re.IGNORECASE,
 )
 _NARROWS = re.compile(
-    r"\b(?:if|when|each|every|further|more|extra|from|after|before|only|paid|mon|tue|wed|thu|fri|sat|sun"
-    r"|\w+days?)\b",
+    r"\b(?:if|when|each|every|further|more|extra|from|after|before|only|paid"
+    r"|mon|tue|wed|thu|fri|sat|sun|\w+days?)\b",
     re.IGNORECASE,
 )
 _IS_NOT = re.compile(r"(?:closed|no|not|none|never)\b", re.IGNORECASE)
@@ -222,8 +222,8 @@ def _is_named_alone(
     table: Table, named: Sequence[int], others: Sequence[int], question: str, language: str
 ) -> bool:
     """Whether a question names one column and no other can hold: it has all words of its name that
-    not all columns have, and none that turns it round ("not a member"), no other column is a part or
-    a condition of it ("Time", "Fridays"), and its value is not "closed".
+    not all columns have, and none that turns it round ("not a member"), no other column is a part
+    or a condition of it ("Time", "Fridays"), and its value is not "closed".
     """
     if len(named) != 1 or _TURNS.search(question):
         return False

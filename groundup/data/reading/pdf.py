@@ -236,7 +236,8 @@ def _is_column(cells: Sequence[_Cell]) -> bool:
 def _as_table(rows: Sequence[_Line]) -> list[_Line]:
     if len(rows) < _ROWS:
         return list(rows)
-    cells = [[each.text.strip() if each else "" for each in row] for row in _levelled(rows)]
+    empty = _Cell(0, 0, "")
+    cells = [[(each or empty).text.strip() for each in row] for row in _levelled(rows)]
     text = "\n\n".join(table_blocks(cells, as_markdown=True))
     return [_Line(f"\n{text}\n", height=rows[0].height)]
 
