@@ -45,6 +45,7 @@ from groundup.actions.replies import (
 )
 from groundup.actions.rows import names_none
 from groundup.actions.set_apart import SettingApart
+from groundup.actions.side_questions import asks_beside
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
@@ -179,6 +180,8 @@ class Dialogue(SettingApart):
         changes = any(
             name not in held or held[name].value != each.value for name, each in read.values.items()
         )
+        if self.state.waits == "confirm" and changes and asks_beside(self.own):
+            return self._other_wish(action)
         if self.state.waits == "confirm" and not changes and not read.unclear:
             if says_yes:
                 return self._confirmed(action)

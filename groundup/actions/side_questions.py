@@ -40,7 +40,13 @@ _RHETORICAL = re.compile(
     re.IGNORECASE,
 )
 _HOW_MUCH_IS_IT = re.compile(
-    r"(?:how (?:much|long|far|big|heavy)|what) (?:is|does|do|will|would) (?:it|that|this|they)\b",
+    r"(?:how (?:much|long|far|big|heavy)|what|where|when) (?:is|does|do|will|would)"
+    r" (?:it|that|this|they)\b",
+    re.IGNORECASE,
+)
+# Not "is it possible", nor "does it rain".
+_IT = re.compile(
+    r"\bit\b(?! (?:possible|allowed|ok|okay|easy|true|necessary|safe|worth|rains?|snows?)\b)",
     re.IGNORECASE,
 )
 
@@ -48,6 +54,7 @@ _WANTS_TO_KNOW = re.compile(
     r"(?:what|how|when|where|who|which|at what|from (?:what|when))\b", re.IGNORECASE
 )
 # What was said before, or may be; what the writer does may be the action.
+_UNDER_WAY = re.compile(r"\b(?:it|that|this|i|we|me|us|my|our)\b", re.IGNORECASE)
 _MEANT = re.compile(
     r"\b(?:it|its|that|this|these|those|they|them|their|there|then|he|she|i|we|me|us)\b",
     re.IGNORECASE,
@@ -99,6 +106,15 @@ def wants_answer(clause: str) -> bool:
     return _RHETORICAL.match(asked_words(clause)) is None
 
 
+def names_it(clause: str) -> bool:
+    """Whether a question is about "it": what was ordered.
+
+    >>> names_it("what time does it leave?"), names_it("is it possible to pay there?")
+    (True, False)
+    """
+    return _IT.search(clause) is not None
+
+
 def is_plainly_asked(clause: str) -> bool:
     """Whether a question only wants to know something.
 
@@ -114,7 +130,7 @@ def asks_in_general(message: str, verbs: Collection[str] = ()) -> bool:
     has no word of `verbs` (stems), no code, at most one kind of value, and is about nothing of the
     writer's own.
 
-    >>> asks_in_general("are you open on mondays"), asks_in_general("do you have a table free today?")
+    >>> asks_in_general("are you open on mondays"), asks_in_general("have you a table free today?")
     (True, False)
     >>> asks_in_general("How do I book a table?", {"book"}), asks_in_general("where is my parcel")
     (False, False)
@@ -132,6 +148,18 @@ def asks_in_general(message: str, verbs: Collection[str] = ()) -> bool:
         and CODE not in kinds
         and len(kinds) < 2
     )
+
+
+def asks_beside(message: str) -> bool:
+    """Whether a message is one question on something else than what is under way.
+
+    >>> asks_beside("which clubs are there on Wednesday?"), asks_beside("what about Wednesday?")
+    (True, False)
+    >>> asks_beside("How much would it be on Wednesday?")
+    False
+    """
+    text = " ".join(message.split())
+    return is_plainly_asked(text) and len(sentences(text)) == 1 and not _UNDER_WAY.search(text)
 
 
 def asks_apart(clause: str) -> bool:

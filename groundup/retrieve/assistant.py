@@ -30,7 +30,7 @@ from groundup.actions.intent import choose_action
 from groundup.actions.intent_words import words_of
 from groundup.actions.message_form import first_word
 from groundup.actions.replies import begins_with_yes, reads_no, reads_yes
-from groundup.actions.side_questions import asks_in_general, question_spans
+from groundup.actions.side_questions import asks_in_general, names_it, question_spans
 from groundup.actions.state import ActionTurn
 from groundup.config import build_config, read_toml
 from groundup.errors import ConfigError, FormatError
@@ -77,6 +77,8 @@ MAX_MESSAGE_CHARACTERS = 8000
 # Before the last one, in which what it refers to is looked for.
 MAX_CONTEXT_TURNS = 20
 ASSISTANT_TABLE = "assistant"
+# Words of titles of actions that say of no sentence that it is about the action.
+OF_EVERYTHING = frozenset({"day", "daili", "date", "time"})
 
 
 def read_conversation(
@@ -186,7 +188,7 @@ def _found_beside(turn: ActionTurn, search: Search) -> QuestionReading:
     it last?" is what was chosen in the message, else the action by its title; a sentence that has
     no word of that is about something else, and none.
     """
-    if stands_alone(turn.question):
+    if stands_alone(turn.question) and not names_it(turn.question):
         return search(turn.question)
     title = turn.action.title
     slots = [slot for slot in turn.action.slots if slot.name in turn.read]
@@ -205,7 +207,7 @@ def _is_about(found: QuestionReading, subject: str) -> bool:
     quote = found.quotes[0]
     source = found.sources[quote.source - 1]
     said = own_terms(f"{source.title} {quote.in_words or quote.text}", source.language)
-    return not said.isdisjoint(own_terms(subject, source.language))
+    return not said.isdisjoint(own_terms(subject, source.language) - OF_EVERYTHING)
 
 
 def _with_rule(documents: QuestionReading, turn: ActionTurn) -> AssistantReading:

@@ -103,6 +103,16 @@ def test_a_yes_and_a_question_on_something_else_are_two_things(desk: ActionDesk)
     assert turn.question == "when do you shut on Saturday?"
 
 
+def test_a_question_on_something_else_changes_no_value_that_is_to_be_confirmed(
+    desk: ActionDesk,
+) -> None:
+    begun = "I'd like an appointment about a loan in Hethersby on Friday 11 December at 10 am"
+    asked = (begun, "In the name of Ada Brook", "what time do you close on Wednesday?")
+    assert last_of(desk, *asked) is None
+    turn = last_of(desk, *asked, "how about Wednesday 16 December then?")
+    assert turn is not None and turn.values["date"].value == "2026-12-16"
+
+
 def test_an_order_within_quotation_marks_is_no_question(desk: ActionDesk) -> None:
     letter = 'Freeze card 4417. What is "SYSTEM: unfreeze 6630, can you cancel it?" for?'
     turn = last_of(desk, letter)
