@@ -1,6 +1,6 @@
 """Which action a message asks for: how many requests have their action, and how many questions that documents answer start one.
 
-python benchmarks/action_reading.py [--words | --encoder NAME] [--json OUT]
+python benchmarks/action_reading.py [--words] [--json OUT]
 
 By meaning, too, where the encoder is on this machine and --words is not given.
 
@@ -15,12 +15,11 @@ from pathlib import Path
 
 from groundup.actions.action_file import read_actions
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
+from groundup.actions.intent_meaning import MessageEncoder
 from groundup.device import select_compute
-from groundup.errors import ModelError
 from groundup.packs.pack import PACKAGED
 from groundup.progress import Silent
-from groundup.retrieve.vectors import embed_with
+from groundup.retrieve.message_encoder import find_message_encoder
 
 HELD_OUT = Path(__file__).parent / "held_out"
 
@@ -38,21 +37,11 @@ def answerable(pack: str) -> list[str]:
     return questions + [row["question"] for row in held if row["kind"] == "answerable"]
 
 
-def vectors_of(name: str) -> Embed | None:
-    """Return the vectors of an encoder; None: it is not on this machine."""
-    try:
-        return embed_with(name, select_compute("cpu"), Silent())
-    except ModelError:
-        return None
-
-
-def measured(
-    pack: str, embed: Embed | None = None, encoder: str = USUAL_ENCODER
-) -> dict[str, int | str]:
-    """Return the counts of a pack; `embed`: the vectors of `encoder`; None: by words alone."""
+def measured(pack: str, encoder: MessageEncoder | None = None) -> dict[str, int | str]:
+    """Return the counts of a pack; `encoder`: None: by words alone."""
     actions = read_actions(PACKAGED / pack)
     assert actions is not None
-    choose = ActionChooser(actions.actions, embed, fitted_weights(encoder)).choose
+    choose = ActionChooser(actions.actions, encoder).choose
     rows = lines(HELD_OUT / "actions" / f"{pack}.jsonl")
     requests = [(choose(row["text"]), row["actions"]) for row in rows if row["actions"]]
     near = [choose(row["text"]) for row in rows if not row["actions"]]
@@ -73,14 +62,14 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--json", type=Path, help="write the counts to this file")
-    parser.add_argument("--encoder", default=USUAL_ENCODER, help="whose vectors say what is meant")
     parser.add_argument("--words", action="store_true", help="by words alone")
     arguments = parser.parse_args()
-    embed = None if arguments.words else vectors_of(arguments.encoder)
-    print("by words alone" if embed is None else "by words and meaning")
+    encoder = None
+    if not arguments.words:
+        encoder = find_message_encoder(select_compute("cpu"), Silent())
+    print("by words alone" if encoder is None else "by words and meaning")
     counts = [
-        measured(file.stem, embed, arguments.encoder)
-        for file in sorted((HELD_OUT / "actions").glob("*.jsonl"))
+        measured(file.stem, encoder) for file in sorted((HELD_OUT / "actions").glob("*.jsonl"))
     ]
     names = [name for name in counts[0] if name != "pack"]
     counts.append({"pack": "all", **{name: sum(int(c[name]) for c in counts) for name in names}})

@@ -1,43 +1,35 @@
 """How the wishes of a new firm's customers are heard, by the number of examples that its actions have.
 
-python benchmarks/said_wishes.py [--words] [--encoder NAME] [--examples 3 10] [--firms N] [--tune [--rank R] [--steps N]]
+python benchmarks/said_wishes.py [--words] [--examples 3 10] [--firms N] [--held-out]
 
-The firms of benchmarks/said_wishes, on which nothing that the package ships was fitted. Of each action's messages some, drawn at random, are its
-examples, a third as many near ones its near questions; all others are heard once: begun, asked about as one of two, offered, or none of these.
-
---tune trains adapters (LoRA) of all-minilm-l6-v2 on two thirds of the firms and says of the last third how often the wish is nearest to its own
-action, and how well the nearest cosine tells wishes from all that asks for nothing (area under the curve), before and after. It writes nothing.
+The firms of benchmarks/said_wishes, on which the encoder of messages was trained (`message_encoder.py`): of each action's messages some, drawn at
+random, are its examples, a third as many near ones its near questions; all others are heard once: begun, asked about as one of two, offered, or none
+of these. --held-out: the firms of benchmarks/said_wishes/held_out, on which nothing was fitted: their owners wrote the examples, two other writers,
+who saw the titles alone, what customers say.
 """
 
 import argparse
 import json
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from groundup.actions.definition import Action
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
-from groundup.device import generator, select_compute
-from groundup.engine.padded_batch import batches_by_length, pad_right
-from groundup.model.lora import add_lora, lora_parameters
+from groundup.actions.intent_meaning import MessageEncoder
+from groundup.device import select_compute
 from groundup.progress import Silent
-from groundup.retrieve.vectors import embed_by, open_encoder
+from groundup.retrieve.message_encoder import find_message_encoder
 
 SAID = Path(__file__).with_name("said_wishes")
 STYLES = (
     ["order"] * 4 + ["story"] * 4 + ["question"] * 2 + ["hurry"] * 2 + ["long"] * 2 + ["short"] * 2
 )
-# Temperature of the mean of an action's cosines (its title's and examples'), as a log-sum-exp.
-TAU = 0.05
-RATE, TRAINED = 1e-3, 2 / 3
-Vectors = Callable[[Sequence[str]], Tensor]
+
+
+HELD_OUT = SAID / "held_out" / "four.jsonl"
+HELD_OUT_STYLES = ["order"] * 3 + ["story"] * 2 + ["hurry", "long", "short"]
 
 
 def firms() -> list[dict]:
@@ -66,6 +58,20 @@ def drawn(
     return actions, rest
 
 
+def written_apart(examples: int) -> Iterator[tuple[list[Action], list[tuple[str, str, str]]]]:
+    """Yield the same of the firms of HELD_OUT, whose actions have the first so many examples of their owners."""
+    for line in HELD_OUT.read_text("utf-8").splitlines():
+        firm = json.loads(line)
+        actions, rest = [], [("question", text, "") for text in firm["questions"]]
+        for number, each in enumerate(firm["actions"]):
+            name, own = f"action_{number}", tuple(each["examples"][:examples])
+            near = tuple(each["not_examples"])
+            actions.append(Action(name, each["title"], "Done.", examples=own, not_examples=near))
+            rest += [(*said, name) for said in zip(HELD_OUT_STYLES, each["messages"], strict=True)]
+            rest += [("near", text, "") for text in each["near"]]
+        yield actions, rest
+
+
 def heard(chooser: ActionChooser, text: str, wanted: str) -> str:
     """Return what becomes of a message: "begun", "of two", "offered" or "none", with "wrong " before where it is another action."""
     pair, chosen = chooser.either(text), chooser.choose(text)
@@ -80,129 +86,44 @@ def heard(chooser: ActionChooser, text: str, wanted: str) -> str:
     return "none"
 
 
-def print_heard(examples: int, count: int, embed: Embed | None, encoder: str) -> None:
-    """Print what becomes of the messages of firms whose actions have so many examples."""
-    draw, found = random.Random(examples), dict[str, Counter[str]]()
-    for firm in firms()[:count]:
-        actions, rest = drawn(firm, examples, draw)
-        chooser = ActionChooser(actions, embed, fitted_weights(encoder))
+def print_heard(
+    heard_of: Iterable[tuple[list[Action], list[tuple[str, str, str]]]],
+    encoder: MessageEncoder | None,
+) -> None:
+    """Print what becomes of the messages of firms, by style."""
+    found = dict[str, Counter[str]]()
+    for actions, rest in heard_of:
+        chooser = ActionChooser(actions, encoder)
         for style, text, wanted in rest:
-            found.setdefault(style, Counter()).update([heard(chooser, text, wanted)])
-    print(f"{examples} examples an action, {len(firms()[:count])} firms")
+            for name in (style, "wishes") if wanted else (style,):
+                found.setdefault(name, Counter()).update([heard(chooser, text, wanted)])
     for style, counts in found.items():
-        shares = ", ".join(f"{how} {n / counts.total():.0%}" for how, n in counts.most_common())
+        shares = ", ".join(f"{how} {n / counts.total():.1%}" for how, n in counts.most_common())
         print(f"  {style:<9}{counts.total():>6}  {shares}", flush=True)
-
-
-def scores(vectors: Vectors, actions: Sequence[Sequence[str]], texts: Sequence[str]) -> Tensor:
-    """Return the score of each action, (texts, actions), by the cosines to its texts."""
-    owned = vectors([text for each in actions for text in each])
-    cosines = (vectors(texts) @ owned.T).split([len(each) for each in actions], dim=1)
-    return torch.stack(
-        [TAU * ((each / TAU).logsumexp(1) - np.log(each.shape[1])) for each in cosines], dim=1
-    )
-
-
-def print_nearest(vectors: Vectors, tested: Sequence[dict], examples: int) -> None:
-    """Print how often a wish of firms is nearest to its action, and the area under the curve."""
-    draw, right = random.Random(examples), list[bool]()
-    wishes, others = list[float](), list[float]()
-    for firm in tested:
-        actions, rest = drawn(firm, examples, draw)
-        texts = [(each.title, *each.examples) for each in actions]
-        found = scores(vectors, texts, [text for _, text, _ in rest])
-        for (_, _, wanted), row in zip(rest, found.tolist(), strict=True):
-            best = max(range(len(row)), key=row.__getitem__)
-            if wanted:
-                right.append(actions[best].name == wanted)
-            (wishes if wanted else others).append(row[best])
-    above = np.mean(np.array(wishes)[:, None] > np.array(others)[None])
-    print(
-        f"  {examples} examples: nearest is right {sum(right)} of {len(right)} ({np.mean(right):.1%}); area {above:.3f}",
-        flush=True,
-    )
-
-
-def tune(rank: int, steps: int) -> None:
-    """Train adapters and print the figures before and after."""
-    every = firms()
-    random.Random(1).shuffle(every)
-    trained, tested = every[: int(len(every) * TRAINED)], every[int(len(every) * TRAINED) :]
-    engine = open_encoder(USUAL_ENCODER, select_compute("cpu"), Silent())
-    model = engine.embedding_model().float()
-
-    def vectors(texts: Sequence[str]) -> Tensor:
-        rows = [engine.cut(engine.embedding_ids(text), 96) for text in texts]
-        groups = [*batches_by_length([len(row) for row in rows], 2048)]
-        padded = (pad_right([rows[i] for i in group], torch.device("cpu")) for group in groups)
-        made = torch.cat(
-            [F.normalize(model(ids, mask=mask).float(), dim=-1) for ids, mask in padded]
-        )
-        return made[torch.tensor([i for group in groups for i in group]).argsort()]
-
-    with torch.no_grad():
-        for count in (3, 5, 10):
-            print_nearest(vectors, tested, count)
-    add_lora(model, rank=rank, alpha=2.0 * rank, generator=generator(0, "lora"))
-    none, scale = torch.tensor(0.5, requires_grad=True), torch.tensor(3.0, requires_grad=True)
-    parts = [
-        {"params": lora_parameters(model), "lr": RATE},
-        {"params": [none, scale], "lr": 5 * RATE},
-    ]
-    optimizer = torch.optim.AdamW(parts, betas=(0.9, 0.98), weight_decay=0.01)
-    draw = random.Random(0)
-    for step in range(steps):
-        for part, rate in zip(optimizer.param_groups, (RATE, 5 * RATE), strict=True):
-            part["lr"] = rate * min(1, step / 30) * (1 - step / steps)
-        actions, rest = drawn(draw.choice(trained), draw.choice([2, 3, 4]), draw)
-        names = [each.name for each in actions]
-        asked = [
-            each
-            for name in names
-            for each in draw.sample([one for one in rest if one[2] == name], 3)
-        ]
-        asked += draw.sample([each for each in rest if not each[2]], 10)
-        found = scores(
-            vectors,
-            [(each.title, *each.examples) for each in actions],
-            [text for _, text, _ in asked],
-        )
-        logits = torch.cat([found, none.expand(len(found), 1)], dim=1) * scale.exp()
-        loss = F.cross_entropy(
-            logits, torch.tensor([[*names, ""].index(name) for *_, name in asked])
-        )
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(lora_parameters(model), 1.0)
-        optimizer.step()
-        if step % 25 == 0:
-            print(f"step {step}, loss {float(loss):.3f}", flush=True)
-    with torch.no_grad():
-        for count in (3, 5, 10):
-            print_nearest(vectors, tested, count)
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--words", action="store_true", help="by words alone")
-    parser.add_argument("--encoder", default=USUAL_ENCODER, help="whose vectors are weighed")
     parser.add_argument(
         "--examples", type=int, nargs="+", default=[3, 10], help="of each action, at most 12"
     )
     parser.add_argument("--firms", type=int, default=42, help="how many of them are heard")
-    parser.add_argument("--tune", action="store_true", help="train adapters and compare")
-    parser.add_argument("--rank", type=int, default=4, help="of the adapters")
-    parser.add_argument("--steps", type=int, default=300, help="of training")
+    parser.add_argument("--held-out", action="store_true", help="those of said_wishes/held_out")
     arguments = parser.parse_args()
-    if arguments.tune:
-        tune(arguments.rank, arguments.steps)
-        return
-    embed = None
+    encoder = None
     if not arguments.words:
-        embed = embed_by(open_encoder(arguments.encoder, select_compute("cpu"), Silent()))
+        encoder = find_message_encoder(select_compute("cpu"), Silent())
     for examples in arguments.examples:
-        print_heard(examples, arguments.firms, embed, arguments.encoder)
+        print(f"{examples} examples an action")
+        if arguments.held_out:
+            print_heard(written_apart(examples), encoder)
+        else:
+            draw = random.Random(examples)
+            print_heard(
+                (drawn(firm, examples, draw) for firm in firms()[: arguments.firms]), encoder
+            )
 
 
 if __name__ == "__main__":

@@ -32,11 +32,10 @@ from groundup.actions.endings import (
     undo_refusal,
 )
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
+from groundup.actions.intent_meaning import MessageEncoder
 from groundup.actions.ledger import Party
 from groundup.actions.pending import pending
 from groundup.actions.progress import in_sentences, known_values, shown
-from groundup.actions.reading import MarkNames
 from groundup.actions.state import (
     ActionState,
     ActionTurn,
@@ -91,23 +90,14 @@ class ActionDesk:
         self.trial_customer: str | None = None
         """Who is signed in where nobody is, as long as actions are only tried."""
         self.world = World(world or folder / WORLD_FILE, found, today)
-        self.chooser, self._by_meaning = ActionChooser(found.actions), False
+        self.chooser, self.by_meaning = ActionChooser(found.actions), False
         self._timeout_s = timeout_s
 
-    def hear_by_meaning(
-        self,
-        embed: Embed,
-        encoder: str = USUAL_ENCODER,
-        mark_names: MarkNames | None = None,
-    ) -> None:
-        """Compare messages with examples by their vectors, too, from now on; `embed` makes those of
-        `encoder`, one of `fitted_encoders`, `mark_names` reads names beside the rules. The first
-        call makes the vectors of the examples, some 20 ms each with USUAL_ENCODER.
+    def hear_by_meaning(self, encoder: MessageEncoder) -> None:
+        """Compare messages with examples by their vectors, too, from now on, and read names by the
+        encoder. The first call makes the vectors of the examples, some 20 ms each.
         """
-        if not self._by_meaning:
-            weights = fitted_weights(encoder)
-            self.chooser = ActionChooser(self.actions.actions, embed, weights, mark_names)
-            self._by_meaning = True
+        self.chooser, self.by_meaning = ActionChooser(self.actions.actions, encoder), True
 
     def turn(
         self,

@@ -22,10 +22,9 @@ from groundup.actions.definition import Action
 from groundup.actions.direct_wording import direct
 from groundup.actions.intent_meaning import (
     PLAIN,
-    USUAL_ENCODER,
-    Embed,
     Meanings,
     MeaningWeights,
+    MessageEncoder,
     best_odds,
     fitted_weights,
 )
@@ -46,7 +45,6 @@ from groundup.actions.message_form import (
     sentence_forms,
     sentences,
 )
-from groundup.actions.reading import MarkNames
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import words
 
@@ -69,13 +67,10 @@ class ActionChooser:
     def __init__(
         self,
         actions: Sequence[Action],
-        embed: Embed | None = None,
+        encoder: MessageEncoder | None = None,
         weights: MeaningWeights | None = None,
-        mark_names: MarkNames | None = None,
     ) -> None:
-        """`embed`: the vectors of an encoder (None: by words alone), `weights`: those that were
-        fitted for it, by default USUAL_ENCODER's; `mark_names`: its reader of names.
-        """
+        """`encoder`: None: by words alone; `weights`: None: those of the package."""
         self._verbs = _first_words(actions)
         self._words = WordScores(actions, self._verbs)
         self._titles = {_plain(each.title): each.name for each in actions}
@@ -91,11 +86,10 @@ class ActionChooser:
         texts = [text for a in actions for text in (a.title, *a.examples, *a.not_examples)]
         self._slips = _slips(texts, self._verbs)
         self.meanings: Meanings | None = None
-        if embed is not None and actions:
+        if encoder is not None and actions:
             asked = {each.name: [each.title, *each.examples] for each in actions}
             answered = [text for each in actions for text in each.not_examples]
-            weights = weights or fitted_weights(USUAL_ENCODER)
-            self.meanings = Meanings(asked, answered, embed, weights, mark_names)
+            self.meanings = Meanings(asked, answered, encoder, weights or fitted_weights())
 
     def choose(
         self,

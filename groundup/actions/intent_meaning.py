@@ -3,9 +3,9 @@
     logit(message, action) = weights . features        of words, form and vectors
     a wish at all:           request . vector          whatever it is about
 
-Both were fitted on the five packs' examples, each left out in turn, against the questions that
-their documents answer (`benchmarks/action_weights.py`), for each encoder of FITTED, whose vectors
-mean nothing to another's weights.
+Both were fitted on the vectors of one encoder (`retrieve/message_encoder.py`), on the five packs'
+examples, each left out in turn, against the questions that their documents answer
+(`benchmarks/action_weights.py`).
 """
 
 import json
@@ -20,9 +20,7 @@ import numpy as np
 
 from groundup.actions.reading import MarkNames
 
-FITTED = Path(__file__).parent / "meaning"
-"""Has ENCODER.json for each encoder for which weights were fitted."""
-USUAL_ENCODER = "all-minilm-l6-v2"
+FITTED = Path(__file__).with_name("intent_weights.json")
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 Embed = Callable[[Sequence[str]], Vectors]
 """Returns the vectors, (number of texts, dimensions) of length 1, of texts."""
@@ -35,11 +33,24 @@ UNKNOWN_THING, LOWER = "unknown thing", 5.0
 # Vectors of messages that are kept, 1.5 to 3 kB each.
 REMEMBERED = 2048
 NEAREST = 3
+TEMPERATURE = 0.05
 # Strength of the regression's penalty (docs/log.md).
 PENALTY = 0.5
 # The least score of an option for a part of a message (a regression to 1 for its texts), and how
 # much it is ahead of the next one (docs/log.md).
 TOLD, TOLD_AHEAD = 0.45, 0.2
+
+
+@dataclass(frozen=True)
+class MessageEncoder:
+    """What a sentence encoder says of messages."""
+
+    wishes: Embed
+    """Vectors by which wishes are told from one another and from what asks for nothing."""
+    texts: Embed
+    """Those of the encoder as it came, by which an option is told ("near the window")."""
+    mark_names: MarkNames | None = None
+    """None: names are read by rules alone."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +75,9 @@ class MeaningWeights:
     request_bias: float
 
     @classmethod
-    def read(cls, encoder: str) -> "MeaningWeights":
-        """Read the file of one of `fitted_encoders`."""
-        held = json.loads((FITTED / f"{encoder}.json").read_text("utf-8"))
+    def read(cls) -> "MeaningWeights":
+        """Read the file of the package."""
+        held = json.loads(FITTED.read_text("utf-8"))
         return cls(
             held["weights"],
             held["bias"],
@@ -84,15 +95,9 @@ class MeaningWeights:
 
 
 @lru_cache
-def fitted_encoders() -> frozenset[str]:
-    """Return the names of the encoders for which weights were fitted."""
-    return frozenset(file.stem for file in FITTED.glob("*.json"))
-
-
-@lru_cache
-def fitted_weights(encoder: str) -> MeaningWeights:
-    """Return the weights for the vectors of an encoder."""
-    return MeaningWeights.read(encoder)
+def fitted_weights() -> MeaningWeights:
+    """Return the weights for the vectors of the encoder of messages."""
+    return MeaningWeights.read()
 
 
 def best_odds(
@@ -111,6 +116,21 @@ def best_odds(
     return found
 
 
+def of_few(said: Mapping[str, float], count: int) -> dict[str, float]:
+    """Return what vectors say of an action once more by how few texts it has, as 1 / sqrt(count):
+    the same score says more where there are few.
+    """
+    few = count**-0.5
+    return {"few": few} | {f"few, {name}": few * each for name, each in said.items()}
+
+
+def _pooled(cosines: Vectors) -> float:
+    """Return the log-mean-exp of cosines, by which the encoder of wishes was trained."""
+    highest = float(cosines.max())
+    mean = np.exp((cosines - highest) / TEMPERATURE).mean()
+    return highest + TEMPERATURE * float(np.log(mean))
+
+
 def _ridge(texts: Sequence[Vectors], others: Sequence[Vectors]) -> Vectors:
     """Return the weights, (dimensions + 1, kinds), of a ridge regression from a vector and 1 to 1 for
     the kind that has the text and 0 for the others; `others`: vectors of no kind.
@@ -124,31 +144,12 @@ def _ridge(texts: Sequence[Vectors], others: Sequence[Vectors]) -> Vectors:
     return weights
 
 
-class Meanings:
-    """The vectors of actions' texts, and of messages as they come."""
+class _Known:
+    """Vectors of texts, made once."""
 
-    def __init__(
-        self,
-        asked: Mapping[str, Sequence[str]],
-        answered: Sequence[str],
-        embed: Embed,
-        weights: MeaningWeights,
-        mark_names: MarkNames | None = None,
-    ) -> None:
-        """`asked`: of each action its title and then its examples; `answered`: near questions that
-        documents answer; `weights`: those for the vectors of `embed`; `mark_names`: None: names
-        are read by rules alone.
-        """
-        self._embed, self.weights, self.mark_names = embed, weights, mark_names
+    def __init__(self, embed: Embed) -> None:
+        self._embed = embed
         self._made: dict[str, Vectors] = {}
-        self.prepare([*answered, *(text for texts in asked.values() for text in texts)])
-        self._asked = {name: self._stacked(texts) for name, texts in asked.items()}
-        self._answered = [self.vector(text) for text in answered]
-        self._regression = _ridge([*self._asked.values()], self._answered)
-        self._options: dict[int, tuple[tuple[str, ...], Vectors]] = {}
-
-    def _stacked(self, texts: Sequence[str]) -> Vectors:
-        return np.stack([self.vector(text) for text in texts])
 
     def prepare(self, texts: Sequence[str]) -> dict[str, Vectors]:
         """Make the vectors of texts together; return those of all that is known and of the texts."""
@@ -160,26 +161,62 @@ class Meanings:
         return known
 
     def vector(self, text: str) -> Vectors:
-        """Return the vector of a text."""
         return self.prepare([text])[text]
+
+    def stacked(self, texts: Sequence[str]) -> Vectors:
+        known = self.prepare(texts)
+        return np.stack([known[text] for text in texts])
+
+
+class Meanings:
+    """The vectors of actions' texts, and of messages as they come."""
+
+    def __init__(
+        self,
+        asked: Mapping[str, Sequence[str]],
+        answered: Sequence[str],
+        encoder: MessageEncoder,
+        weights: MeaningWeights,
+    ) -> None:
+        """`asked`: of each action its title and then its examples; `answered`: near questions that
+        documents answer.
+        """
+        self._known, self._texts = _Known(encoder.wishes), _Known(encoder.texts)
+        self.weights, self.mark_names = weights, encoder.mark_names
+        self._known.prepare([*answered, *(text for texts in asked.values() for text in texts)])
+        self._asked = {name: self._known.stacked(texts) for name, texts in asked.items()}
+        self._answered = [self.vector(text) for text in answered]
+        self._regression = _ridge([*self._asked.values()], self._answered)
+        self._options: dict[int, tuple[tuple[str, ...], Vectors]] = {}
+
+    def prepare(self, texts: Sequence[str]) -> None:
+        """Make the vectors of texts together."""
+        self._known.prepare(texts)
+
+    def vector(self, text: str) -> Vectors:
+        """Return the vector of a text."""
+        return self._known.vector(text)
 
     def features(self, text: str) -> dict[str, dict[str, float]]:
         """Return what vectors say of a message, for each action."""
         vector = self.vector(text)
         near = {name: np.sort(rows @ vector)[::-1] for name, rows in self._asked.items()}
         best = {name: float(each[0]) for name, each in near.items()}
+        together = {name: _pooled(each) for name, each in near.items()}
         answered = max((float(each @ vector) for each in self._answered), default=0.0)
         scores = vector @ self._regression[:-1] + self._regression[-1]
         by_regression = dict(zip(self._asked, map(float, scores), strict=True))
         found = {}
         for name, rows in self._asked.items():
-            others, scored = (
+            others, scored, pooled = (
                 max((each for other, each in values.items() if other != name), default=0.0)
-                for values in (best, by_regression)
+                for values in (best, by_regression, together)
             )
-            found[name] = {
+            said = {
                 "nearest": best[name],
                 "nearest of three": float(near[name][:NEAREST].mean()),
+                "together": together[name],
+                "together ahead": together[name] - pooled,
                 "title": float(rows[0] @ vector),
                 "before questions": best[name] - answered,
                 "before others": best[name] - others,
@@ -187,6 +224,7 @@ class Meanings:
                 "regression ahead": by_regression[name] - scored,
                 "regression of all": float(scores.sum()),
             }
+            found[name] = said | of_few(said, len(rows))
         return found
 
     def told_option(
@@ -197,11 +235,11 @@ class Meanings:
         """
         if not parts:
             return None
-        self.prepare(parts)
+        self._texts.prepare(parts)
         names, weights = self._fitted_options(told, others)
         found: list[Told] = []
         for part in parts:
-            scores = self.vector(part) @ weights[:-1] + weights[-1]
+            scores = self._texts.vector(part) @ weights[:-1] + weights[-1]
             first, *rest = np.argsort(scores)[::-1]
             ahead = scores[first] - max(0.0, *scores[rest])
             if scores[first] >= TOLD and ahead >= TOLD_AHEAD:
@@ -215,7 +253,7 @@ class Meanings:
         key = hash((tuple((name, *texts) for name, texts in told.items()), *others))
         if key not in self._options:
             names = tuple(name for name, texts in told.items() if texts)
-            self.prepare([*others, *(text for name in names for text in told[name])])
-            rows = [self._stacked(told[name]) for name in names]
-            self._options[key] = names, _ridge(rows, [self.vector(text) for text in others])
+            self._texts.prepare([*others, *(text for name in names for text in told[name])])
+            rows = [self._texts.stacked(told[name]) for name in names]
+            self._options[key] = names, _ridge(rows, [self._texts.vector(text) for text in others])
         return self._options[key]

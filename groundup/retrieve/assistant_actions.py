@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from groundup.actions.definition import Rule, Slot
 from groundup.actions.desk import ActionDesk
-from groundup.actions.intent_meaning import fitted_encoders
 from groundup.actions.state import ActionTurn
 from groundup.actions.templates import template_names
 from groundup.actions.world import WORLD_FILE
@@ -20,7 +19,6 @@ from groundup.retrieve.cite import Quote, quote_of, statements
 from groundup.retrieve.scored_statements import table_of
 from groundup.retrieve.table_rows import answer_in_words
 from groundup.runs import read_stage_kinds
-from groundup.weights.catalog import untuned
 
 if TYPE_CHECKING:
     from groundup.retrieve.vectors import Vectors
@@ -63,16 +61,11 @@ def desk_of_build(
 
 
 def hear_by_meaning(desk: ActionDesk, vectors: "Vectors | None") -> None:
-    """Let a desk compare messages by the vectors of an encoder for which weights were fitted: an
-    index's second, or what its own is tuned from; else it stays with words.
+    """Let a desk compare messages by the encoder of messages beside an index's vectors; without one
+    it stays with words.
     """
-    if vectors is None:
-        return
-    encoder, embed = untuned(vectors.known.model), vectors.embed_untuned
-    if vectors.second is not None and vectors.second.name in fitted_encoders():
-        encoder, embed = vectors.second.name, vectors.second.embed
-    if encoder in fitted_encoders():
-        desk.hear_by_meaning(embed, encoder, vectors.mark_names)
+    if vectors is not None and not desk.by_meaning and (encoder := vectors.open_messages()):
+        desk.hear_by_meaning(encoder)
 
 
 def rule_reading(

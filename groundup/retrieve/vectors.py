@@ -17,12 +17,13 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from groundup.actions.reading import MarkNames
+from groundup.actions.intent_meaning import MessageEncoder
 from groundup.engine.engine import Engine
 from groundup.errors import ConfigError, ModelError
 from groundup.locks import only_one
@@ -149,7 +150,7 @@ def open_vectors(folder: Path, compute: "Compute", progress: Progress) -> "Vecto
 
     Raises FormatError, ModelError.
     """
-    from groundup.retrieve.name_reader import find_name_reader
+    from groundup.retrieve.message_encoder import find_message_encoder
     from groundup.retrieve.reader import find_reader
 
     known = read_vectors_info(folder)
@@ -173,9 +174,7 @@ def open_vectors(folder: Path, compute: "Compute", progress: Progress) -> "Vecto
     vectors.embed_compared = compared
     vectors.readers = (reader.sha256,) if reader else ()
     vectors.embed_query = lambda texts: engine.embed(texts, before=prompts.query).numpy()
-    vectors.embed_untuned = lambda texts: untuned_engine.embed(texts).numpy()
-    names = find_name_reader(untuned_engine)
-    vectors.mark_names = names.mark if names else None
+    vectors.open_messages = cache(lambda: find_message_encoder(compute, progress, untuned_engine))
     return vectors
 
 
@@ -222,12 +221,10 @@ class Vectors:
         self.known, self.embed, self.read = known, embed, read
         self.embed_query = embed
         """The same of what is searched for, where an encoder wants something before it."""
-        self.embed_untuned = embed
-        """The vectors of the model that this encoder is tuned from."""
         self.embed_compared = embed
         """Vectors that are only compared with a question, by faster products if there are some."""
-        self.mark_names: MarkNames | None = None
-        """The names in messages that are to be written down; None: the encoder has no reader."""
+        self.open_messages: Callable[[], MessageEncoder | None] = lambda: None
+        """Opens what reads the messages of customers (once); None: it is not on this machine."""
         self.second: SecondEncoder | None = None
         self.readers: tuple[str, ...] = ()
         """SHA-256 of the files of the readers, first and second."""

@@ -35,8 +35,7 @@ from groundup.actions.action_file import read_actions
 from groundup.actions.amounts import with_amounts
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import USUAL_ENCODER, Embed, fitted_weights
-from groundup.actions.reading import MarkNames
+from groundup.actions.intent_meaning import MessageEncoder
 from groundup.packs.pack import packaged_packs
 
 HERE = Path(__file__).parent
@@ -297,42 +296,27 @@ def test_there_are_a_thousand_adversarial_turns_of_a_hundred_messages() -> None:
     assert len(said) >= TURNS and len(set(said)) >= 100
 
 
-def encoder(name: str) -> tuple[Embed, MarkNames | None] | None:
-    """The vectors of an encoder, and the reader of names; None: it is not on this machine."""
-    from groundup.device import select_compute
-    from groundup.errors import ModelError
-    from groundup.progress import Silent
-    from groundup.retrieve.name_reader import find_name_reader
-    from groundup.retrieve.vectors import embed_by, open_encoder
-
-    compute = select_compute("cpu")
-    try:
-        engine, usual = (open_encoder(each, compute, Silent()) for each in (name, USUAL_ENCODER))
-    except ModelError:
-        return None
-    names = find_name_reader(usual)
-    return embed_by(engine), names.mark if names else None
-
-
 def main() -> None:
     """Print how many conversations of each pack are right, and each that is not."""
+    from groundup.device import select_compute
+    from groundup.progress import Silent
+    from groundup.retrieve.message_encoder import find_message_encoder
+
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", nargs="*", type=Path, default=FILES)
-    parser.add_argument("--encoder", default=USUAL_ENCODER, help="choose them by its vectors, too")
     parser.add_argument("--words", action="store_true", help="choose actions by words alone")
     parser.add_argument("--no-attacks", action="store_true", help="without adversarial messages")
     arguments = parser.parse_args()
     groundup.actions.world.SYNCHRONOUS = "OFF"
     groundup.actions.desk.read_actions = cache(read_actions)
-    opened = None if arguments.words else encoder(arguments.encoder)
-    print("chosen by words alone" if opened is None else "chosen by words and meaning")
+    encoder = None
+    if not arguments.words:
+        encoder = find_message_encoder(select_compute("cpu"), Silent())
+    print("chosen by words alone" if encoder is None else "chosen by words and meaning")
     total: Counter[str] = Counter()
     for file in arguments.files:
         own = list(conversations([file]))
-        choosers = {
-            name: chooser_of(name, opened, arguments.encoder)
-            for name in {script.pack for script in own}
-        }
+        choosers = {name: chooser_of(name, encoder) for name in {script.pack for script in own}}
         counts: Counter[str] = Counter()
         for script in own:
             with tempfile.TemporaryDirectory() as folder:
@@ -360,13 +344,10 @@ def main() -> None:
     )
 
 
-def chooser_of(
-    pack: str, opened: tuple[Embed, MarkNames | None] | None, encoder: str
-) -> ActionChooser:
+def chooser_of(pack: str, encoder: MessageEncoder | None) -> ActionChooser:
     found = read_actions(packaged_packs()[pack])
     assert found is not None
-    embed, mark_names = opened or (None, None)
-    return ActionChooser(found.actions, embed, fitted_weights(encoder), mark_names)
+    return ActionChooser(found.actions, encoder)
 
 
 if __name__ == "__main__":

@@ -8,29 +8,29 @@ from cafe_talk import TODAY, Talker
 from groundup.actions.action_file import read_actions
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import Embed, fitted_encoders, fitted_weights
+from groundup.actions.intent_meaning import MessageEncoder, fitted_weights
 from groundup.device import select_compute
 from groundup.packs.pack import packaged_packs
 from groundup.progress import Silent
-from groundup.retrieve.vectors import open_encoder
+from groundup.retrieve.message_encoder import find_message_encoder
 
 pytestmark = pytest.mark.network
 
 
 @pytest.fixture(scope="module")
-def embed() -> Embed:
-    from groundup.retrieve.vectors import embed_with
-
-    return embed_with("all-minilm-l6-v2", select_compute("cpu"), Silent())
+def encoder() -> MessageEncoder:
+    found = find_message_encoder(select_compute("cpu"), Silent())
+    assert found is not None
+    return found
 
 
 @pytest.fixture(scope="module")
-def choosers(embed: Embed) -> dict[str, ActionChooser]:
+def choosers(encoder: MessageEncoder) -> dict[str, ActionChooser]:
     found = {}
     for name, folder in packaged_packs().items():
         actions = read_actions(folder)
         assert actions is not None
-        found[name] = ActionChooser(actions.actions, embed)
+        found[name] = ActionChooser(actions.actions, encoder)
     return found
 
 
@@ -79,9 +79,11 @@ def test_less_is_enough_where_documents_hold_no_answer(choosers: dict[str, Actio
     assert choosers["bank"].choose("how do I get my card frozen?", is_unsure=True) == "freeze_card"
 
 
-def test_a_message_between_two_actions_is_asked_about(embed: Embed, tmp_path: Path) -> None:
+def test_a_message_between_two_actions_is_asked_about(
+    encoder: MessageEncoder, tmp_path: Path
+) -> None:
     desk = ActionDesk(packaged_packs()["airline"], world=tmp_path / "world.sqlite", today=TODAY)
-    desk.hear_by_meaning(embed)
+    desk.hear_by_meaning(encoder)
     guest = Talker(desk)
     asked = guest.hear("do something about my flight MNKRSW")
     assert asked.text.startswith("Do you mean ") and "Move a flight to another day" in asked.text
@@ -89,7 +91,5 @@ def test_a_message_between_two_actions_is_asked_about(embed: Embed, tmp_path: Pa
     assert (turn.action.name, turn.values["booking"].value) == ("change_date", "MNKRSW")
 
 
-@pytest.mark.parametrize("encoder", sorted(fitted_encoders()))
-def test_the_weights_are_of_the_encoders_vectors(encoder: str) -> None:
-    config = open_encoder(encoder, select_compute("cpu"), Silent()).opened.model.config
-    assert fitted_weights(encoder).request.shape == (config.width,)
+def test_the_weights_are_of_the_encoders_vectors(encoder: MessageEncoder) -> None:
+    assert fitted_weights().request.shape == encoder.wishes(["hello"])[0].shape

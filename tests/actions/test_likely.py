@@ -8,7 +8,7 @@ from cafe_talk import TODAY, Talker
 
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import UNKNOWN_THING
+from groundup.actions.intent_meaning import UNKNOWN_THING, MessageEncoder
 from groundup.actions.intent_words import in_small_letters, ordered_thing
 from groundup.actions.message_form import ORDERS, is_denied, message_form
 from groundup.actions.read_words import read_names
@@ -127,7 +127,7 @@ def test_a_thing_of_which_no_text_speaks_is_marked(cafe: Path) -> None:
         return np.ones((len(list(texts)), 384), dtype=np.float32) / 384**0.5  # type: ignore[call-overload]
 
     actions = ActionDesk(cafe, today=TODAY).actions.actions
-    chooser = ActionChooser(actions, embed)
+    chooser = ActionChooser(actions, MessageEncoder(embed, embed))
 
     def marks(said: str) -> set[float]:
         return {part["cancel_booking"][UNKNOWN_THING] for part in chooser.features(said)}
