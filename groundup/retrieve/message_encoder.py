@@ -1,7 +1,7 @@
 """The encoder of customers' messages: whether one asks for an action, and for which.
 
-    "we're away that week after all"  ->  encoder with a LoRA adapter  ->  vector
-                                          nearest to "Cancel a stay", and far from "how do I cancel?"
+    "we won't be coming after all"  ->  encoder with a LoRA adapter  ->  vector near to that of
+                                        "cancel my booking", far from "how much is it to cancel?"
 
 A sentence encoder puts what speaks about the same thing together, whether it asks for something to
 be done or only about it. The adapter was trained on the wishes of invented firms' customers, a few

@@ -19,6 +19,8 @@ from groundup.retrieve.message_encoder import (
     open_message_encoder,
 )
 from groundup.retrieve.reader import encoder_of
+from groundup.retrieve.vectors import open_encoder
+from groundup.weights.catalog import SENTENCE_ENCODER
 from groundup.weights.lora_file import encoder_hashes, write_lora_file
 from groundup.weights.model_io import open_model
 from tests.tiny_encoder import save_encoder
@@ -68,9 +70,13 @@ def test_the_packages_file_is_whole_and_small() -> None:
 
 @pytest.mark.network
 def test_a_wish_is_near_an_order_and_a_question_about_it_is_not() -> None:
-    encoder = find_message_encoder(select_compute("cpu"), Silent())
-    assert encoder is not None and encoder.mark_names is not None
+    encoder = open_message_encoder(open_encoder(SENTENCE_ENCODER, select_compute("cpu"), Silent()))
+    assert encoder.mark_names is not None
     order, wish, question = encoder.wishes(
-        ["Cancel a stay", "we're away that week after all", "can I cancel a stay free of charge?"]
+        [
+            "I want to cancel my booking",
+            "we won't be coming that week after all, take us off",
+            "how much is it to cancel a booking?",
+        ]
     )
     assert order @ wish > 0.3 + order @ question
