@@ -18,13 +18,13 @@ from pathlib import Path
 from groundup.actions.intent_meaning import MessageEncoder
 from groundup.device import Compute
 from groundup.engine.engine import Engine
+from groundup.engine.precision import open_in
 from groundup.errors import ModelError
 from groundup.files import verify_folder
 from groundup.model.lora import shared_copy
 from groundup.progress import Progress
 from groundup.retrieve.name_reader import find_name_reader
 from groundup.retrieve.reader import encoder_of
-from groundup.retrieve.vectors import open_encoder
 from groundup.weights.catalog import SENTENCE_ENCODER
 from groundup.weights.lora_file import attach_lora_file
 from groundup.weights.pulled import pulled
@@ -62,4 +62,5 @@ def find_message_encoder(
             return open_message_encoder(engine)
     if pulled(SENTENCE_ENCODER) is None:
         return None
-    return open_message_encoder(open_encoder(SENTENCE_ENCODER, compute, progress))
+    opened = open_in("float32", SENTENCE_ENCODER, compute, progress=progress)
+    return open_message_encoder(Engine(*opened))
