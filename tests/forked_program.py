@@ -38,6 +38,7 @@ SERVER = (
     "groundup.serve.app.application",
     "groundup.serve.app.by_key",
     "groundup.serve.app.documents",
+    "groundup.serve.mcp.endpoint",
     "groundup.serve.perplexity.routes",
     "groundup.serve.responses.routes",
     "groundup.engine.generate",
