@@ -52,10 +52,7 @@ class Beginnings(SlotFilling):
         found = self._as_one(wishes_of(self.message, self.chooser, self._says_all))
         wishes = [one for each in found for one in self._each_of(each)][:MAX_WISHES]
         if len(found) < 2 and (either := self.chooser.either(self.own)) is not None:
-            handing = [each for each in itertools.permutations(either) if self._hands_over(*each)]
-            if handing:
-                return self._start(Wish(handing[0][0], self.message), ())
-            return self._which(WHICH, *either)
+            return self._one_of(either)
         if not wishes:
             return Step(self.state)
         if len(wishes) == 1:
@@ -102,8 +99,7 @@ class Beginnings(SlotFilling):
             name = self.chooser.choose(mail)
             return self._which(OFFERED, name)
         if len(found) != 1:
-            names = [each.action for each in found]
-            return self._which(WHICH, *names)
+            return self._one_of([each.action for each in found])
         name = found[0].action
         made = self._start(Wish(name, self.message), ())
         if found[0].odds >= LIKELY:
@@ -121,6 +117,13 @@ class Beginnings(SlotFilling):
         """Whether a text has all values of an action, and that is much."""
         action = self.actions.action(name)
         return action is not None and is_whole(action, self._read(action, text).values)
+
+    def _one_of(self, names: Sequence[str]) -> Step:
+        """Begin that of two actions which may hand over to the other one, or ask which is meant."""
+        for one, other in itertools.permutations(names, 2):
+            if self._hands_over(one, other):
+                return self._start(Wish(one, self.message), ())
+        return self._which(WHICH, *names)
 
     def _which(self, question: str, *names: str | None) -> Step:
         """Ask which action is meant, or whether one is; without any the message is for none."""

@@ -12,6 +12,7 @@ from groundup.actions.intent_meaning import UNKNOWN_THING, MessageEncoder
 from groundup.actions.intent_words import in_small_letters, ordered_thing
 from groundup.actions.message_form import ORDERS, is_denied, message_form
 from groundup.actions.read_words import read_names
+from groundup.packs.pack import packaged_packs
 
 
 class Weighing(ActionChooser):
@@ -86,6 +87,15 @@ def test_two_guesses_that_are_near_are_asked_about(guest: Talker) -> None:
     assert guest.hear("a few of us fancy lunch tomorrow").text.startswith("Do you mean ")
     other = Talker(guest.desk, "other")
     assert other.say("a few of us like your lunches") is None, "praise has no values"
+
+
+def test_of_two_guesses_that_one_begins_which_may_hand_over(tmp_path: Path) -> None:
+    desk = ActionDesk(packaged_packs()["airline"], world=tmp_path / "world.sqlite", today=TODAY)
+    desk.chooser = Weighing(desk.actions.actions)
+    guest = Talker(desk)
+    weigh(guest, rebook=-0.2, change_date=-0.3)
+    turn = guest.hear("the wedding is on Saturday, and the message came for CVXPJD")
+    assert turn.action.name == "change_date"
 
 
 def test_all_that_an_action_needs_counts_as_a_code(guest: Talker) -> None:
