@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from groundup.actions.definition import Slot
-from groundup.actions.intent_meaning import Meanings, MeaningWeights, Vectors
+from groundup.actions.intent_meaning import Meanings, MeaningWeights, MessageEncoder, Vectors
 from groundup.actions.progress import said
 from groundup.actions.read_texts import read_text
 from groundup.actions.read_words import read_codes, read_names
@@ -283,7 +283,8 @@ def _counted(texts: Sequence[str]) -> Vectors:
 
 
 def test_an_option_is_told_by_a_part_that_is_clearly_nearest_to_it() -> None:
-    meanings = Meanings({"dispute": ["x"]}, ["y"], _counted, NO_WEIGHTS)
+    encoder = MessageEncoder(_counted, _counted)
+    meanings = Meanings({"dispute": ["x"]}, ["y"], encoder, NO_WEIGHTS)
     options = {"late": ["nothing in the post"], "broken": ["a crack in it"], "other": []}
     told = meanings.told_option(["I bought it", "it has a crack"], options)
     assert told is not None and (told.option, told.part) == ("broken", "it has a crack")
