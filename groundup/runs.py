@@ -284,7 +284,8 @@ def kind_of_place(path: Path) -> str:
         return ""
     if os.path.isfile(path):
         return "file"
-    return next((kind for name, kind in PLACES.items() if (path / name).is_file()), "folder")
+    files = (kind for name, kind in PLACES.items() if os.path.isfile(path / name))
+    return next(files, "folder")
 
 
 def nearest_names(path: Path, *kinds: str) -> str:
@@ -295,7 +296,7 @@ def nearest_names(path: Path, *kinds: str) -> str:
     folders = (
         each
         for folder in beside
-        if os.path.isdir(folder)
+        if os.path.isdir(folder) and os.access(folder, os.R_OK)
         for each in islice(folder.iterdir(), MAX_NAMES)
     )
     found = {each.name: str(each) for each in folders if kind_of_place(each) in kinds}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from groundup.retrieve.table_rows import Table
 
 # Of a table beside its quoted row, and of the nearest passage where nothing was found.
-TABLE_ROWS, NEAREST_CHARACTERS = 8, 800
+TABLE_ROWS, NEAREST_CHARACTERS, NEAREST_LINES = 8, 800, 8
 _HEADINGS = re.compile(r"\A(?:#{1,6} [^\n]*\n+)+")
 
 
@@ -248,7 +248,10 @@ def refusal_lines(answer: "Answer") -> list[str]:
         text = _HEADINGS.sub("", text)  # named above
         if len(text) > NEAREST_CHARACTERS:
             text = f"{text[:NEAREST_CHARACTERS].rpartition(' ')[0]} ..."
-        lines += [f"Nearest: {named}:", "", *(f"    {line}" for line in text.splitlines())]
+        shown = text.splitlines()
+        if len(shown) > NEAREST_LINES:
+            shown = [*shown[:NEAREST_LINES], "..."]
+        lines += [f"Nearest: {named}:", "", *(f"    {line}" for line in shown)]
     return lines
 
 

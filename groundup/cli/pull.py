@@ -7,6 +7,7 @@ from typer import Argument, Option
 
 from groundup.cli.console import console_progress, print_result, table
 from groundup.cli.options import JsonOption, folder_to_write
+from groundup.errors import ConfigError
 
 
 def command(
@@ -34,6 +35,8 @@ def command(
     """
     from groundup.weights.catalog import find_entry
 
+    if out and name is None:
+        raise ConfigError("--out is for a NAME.", fix="Write: groundup pull NAME --out FOLDER")
     if name is None or list_known:
         _print_known(as_json)
         return

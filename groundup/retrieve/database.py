@@ -71,12 +71,12 @@ def without_manifest(folder: Path) -> str:
     """Return a note on an index whose last writer did not end; "" while one is at work."""
     if (folder / MANIFEST).exists() or is_locked(folder):
         return ""
-    command = f"groundup index --out {in_command(folder)}"
+    index = folder
     if folder.name == "vectors":
-        command = f"groundup index --out {in_command(folder.parent)} --vectors ENCODER"
+        index = folder.parent
     return (
         f"The last update of {folder} did not end, so damage of it would not be found. "
-        f"Let it end: {command}"
+        f"Finish it: groundup index --out {in_command(index)}"
     )
 
 

@@ -79,6 +79,7 @@ def update_index(
     if kind in ("build", "run", "model") and not (folder / INDEX_FILE).exists():
         fix = "Name a new folder, such as docs.index."
         raise ConfigError(f"{folder} is a {kind}, expected an index or a new folder.", fix=fix)
+    _require_outside(given, folder)
     _require_files(given, is_new=not (folder / INDEX_FILE).exists())  # before anything is written
     with only_one(folder), writing(folder / INDEX_FILE) as writer:
         update = _Update(writer, folder.absolute(), progress)
@@ -88,6 +89,18 @@ def update_index(
         for source in given or update.known_sources():
             update.bring_up_to_date(source)
     return replace(update.report, elapsed_s=time.monotonic() - started)
+
+
+def _require_outside(sources: Sequence[Source], folder: Path) -> None:
+    """Raise ConfigError for documents in the folder of the index, whose own files are not read."""
+    own = folder.resolve()
+    for source in sources:
+        place = Path(source.spec).resolve()
+        if source.is_local and place.is_relative_to(own) and place != own / DOCUMENTS:
+            raise ConfigError(
+                f"{source.spec} is in {folder}, which was given as the folder of the index.",
+                fix="Name a new folder for the index: groundup index DOCS --out NAME.index",
+            )
 
 
 def _require_files(sources: Sequence[Source], *, is_new: bool) -> None:

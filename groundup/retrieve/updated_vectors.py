@@ -179,7 +179,7 @@ class _Making:
         if lacking >= SAID_FROM:
             self.progress.say(
                 f"{self.folder} can be searched by words; vectors of {lacking:,} passages follow "
-                f"({self.encoder}). Ctrl-C stops them, the same again goes on with them, and "
+                f"({self.encoder}). Ctrl-C stops, the same command goes on, and "
                 f"--vectors {NO_VECTORS} leaves them out."
             )
         made = make_vectors(

@@ -10,6 +10,7 @@ code.
 import fnmatch
 import hashlib
 import importlib.util
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -208,7 +209,7 @@ def _is_wanted(name: str, patterns: tuple[str, ...]) -> bool:
 
 def _reason(error: BaseException) -> str:
     for line in str(error).splitlines():
-        return line[:160]
+        return re.sub(r"\[Errno -?\d+\] ", "", line)[:160]
     return type(error).__name__
 
 

@@ -91,6 +91,9 @@ def test_a_file_and_a_glob_are_sources_too(texts: Texts) -> None:
 def test_what_is_not_there_is_said(texts: Texts) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read(texts() / "nothing")
+    (texts() / "link").symlink_to("nowhere")
+    with pytest.raises(DataError, match="is neither a file nor a folder"):
+        read(texts() / "link")
     with pytest.raises(DataError, match="has no file to read"):
         read(texts())
     with pytest.raises(DataError, match="has no file to read") as caught:

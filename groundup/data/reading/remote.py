@@ -142,7 +142,9 @@ def _builder(parts: HubAddress, address: str) -> Any:
     if find_spec("datasets") is None:
         raise MissingExtra("datasets", "hub")
     import datasets
+    from huggingface_hub.utils import logging
 
+    logging.set_verbosity_error()  # each of its retries would be a line
     with _library_errors(address):
         builder = datasets.load_dataset_builder(
             parts.folder or parts.name, parts.config or None, revision=parts.revision or None

@@ -342,6 +342,10 @@ def _disk_paths(
         yield root, root.name
     elif glob.has_magic(source.spec):
         yield from glob_files(root, skip, follow_links=source.follow_links)
+    elif os.path.lexists(root):  # a pipe, a device, a link to nothing
+        raise DataError(
+            f"{source.spec} is neither a file nor a folder.", fix=f"A source is {FORMS}."
+        )
     else:
         raise DataError(f"{source.spec} does not exist.", fix=_nearest(root))
 
