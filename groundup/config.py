@@ -47,7 +47,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         return parse_toml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path} does not exist.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text.", fix="Save it in UTF-8.") from error
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}.", fix="Correct that line.") from error
 
 
@@ -293,7 +295,7 @@ def budget_s(text: str) -> float:
     seconds = duration_s(text)
     if seconds < MIN_BUDGET_S:
         fix = f"Give at least {MIN_BUDGET_S:g}s, written as 90s, 3m or 1h30m."
-        if text.strip().isdigit():
+        if seconds and text.strip().isdigit():
             fix = f"Did you mean {text.strip()}m? {fix}"
         raise ConfigError(f"A `budget` of {seconds:g} s is too short.", fix=fix)
     return seconds

@@ -17,7 +17,7 @@ from groundup.actions.definition import (
     Effect,
     Undo,
 )
-from groundup.actions.statements import WorldTables, tables_in_memory
+from groundup.actions.statements import WORLD_SQL, WorldTables, tables_in_memory
 from groundup.actions.templates import template_names
 from groundup.errors import ConfigError, did_you_mean
 
@@ -44,7 +44,8 @@ def faults(found: ActionSet) -> Iterator[ActionFault]:
         with tables_in_memory(found.world_sql) as tables:
             yield from faults_beside(found, tables)
     except ConfigError as error:
-        yield ActionFault("The world can't be made:", error.message.removesuffix("."))
+        reason = error.message.removeprefix(f"{WORLD_SQL}: ").removesuffix(".")
+        yield ActionFault(WORLD_SQL, reason)
 
 
 def faults_beside(found: ActionSet, tables: WorldTables) -> Iterator[ActionFault]:

@@ -12,11 +12,14 @@ from groundup.api.documents import index as make_index
 from groundup.config import checked_arguments
 from groundup.data.reading.data import Data
 from groundup.errors import ConfigError
-from groundup.files import make_folder, safe_name, write_text
+from groundup.files import make_folder, write_text
 from groundup.locks import temporary_folder
+from groundup.packs.pack import require_pack_name
 from groundup.progress import Progress, Silent
 from groundup.retrieve.index import INDEX_FILE, Index
 from groundup.retrieve.questions_config import QuestionsConfig
+from groundup.retrieve.updated_vectors import is_here
+from groundup.weights.catalog import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from groundup.data.reading.source_files import Source
@@ -78,7 +81,7 @@ def new_pack_from(
     from groundup.retrieve.pack_of_documents import write_pack
     from groundup.retrieve.rankings import vectors_for
 
-    safe_name(name)
+    require_pack_name(name)
     if folder.exists():
         raise ConfigError(
             f"{folder} exists already.", fix="Choose another name, or another folder."
@@ -112,6 +115,12 @@ def index_of(
         vectors = None
         if by == "words":
             vectors = "none"
+        elif by == "auto" and not is_here(DEFAULT_ENCODER):
+            vectors = "none"
+            progress.say(
+                f"note: sentences are found by words alone, since the encoder {DEFAULT_ENCODER} "
+                f"is not on this machine. Fetch it with: groundup pull {DEFAULT_ENCODER}"
+            )
         made = make_index(
             docs, temporary / "index", vectors=vectors, device=device, progress=progress
         )

@@ -91,6 +91,7 @@ def fetch_recipe_folder(
     What is there is kept. Raises what `fetch_recipe` and `write_wheels` raise.
     """
     progress, folder = progress or Silent(), folder.absolute()
+    make_folder(folder)  # before the downloads
     made = fetch_recipe(recipe, progress)
     contents = Contents(
         REQUIREMENTS,

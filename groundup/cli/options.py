@@ -51,7 +51,9 @@ def name_to_write(option: typer.CallbackParam, path: Path) -> Path:
 
 
 def _require_folder(folder: Path, option: typer.CallbackParam, path: Path) -> None:
-    """`folder` is a folder or can be made: the nearest existing one of its parents is a folder."""
+    """`folder` is a folder or can be made: the nearest existing one of its parents is a folder, and
+    where the option was given, one that may be written.
+    """
     nearest = next(
         (parent for parent in (folder, *folder.parents) if _exists(parent, option)), None
     )
@@ -59,6 +61,11 @@ def _require_folder(folder: Path, option: typer.CallbackParam, path: Path) -> No
         raise ConfigError(
             f"{option.opts[0]} {path} can't be written: {nearest} is a file, expected a folder.",
             fix="Name a path in an existing folder, or in a new one.",
+        )
+    if nearest is not None and path != option.default and not os.access(nearest, os.W_OK):
+        raise ConfigError(
+            f"{option.opts[0]} {path} can't be written: {nearest} may not be written by this user.",
+            fix="Choose another folder, or change its permissions.",
         )
 
 

@@ -240,7 +240,8 @@ def _minutes(budget: str | None, length: PretrainConfig) -> float | None:
         if length.minutes is not None:
             raise ConfigError("--budget and --minutes both give a time.", fix="Give one of them.")
         return duration_s(budget) / 60
-    if length.steps or length.tokens or length.epochs or length.minutes:
+    given = (length.steps, length.tokens, length.epochs, length.minutes)
+    if any(each is not None for each in given):
         return length.minutes
     return DEFAULT_MINUTES
 

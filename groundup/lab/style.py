@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from groundup.data.reading.source_files import printable
 from groundup.errors import MissingExtra
 from groundup.lab.values import CausalTrace, MapPoint, TokenPiece
 from groundup.palette import LIGHT
@@ -154,8 +155,11 @@ def scale_beside(axes: Any, image: Any, unit: str = "", **place: Any) -> None:
 
 
 def show_spaces(piece: str) -> str:
-    """A token with spaces, tabs and line ends made visible, and `$` escaped for matplotlib."""
-    return piece.replace(" ", "·").replace("\n", "↵").replace("\t", "→").replace("$", r"\$")
+    """A token with spaces, tabs and line ends made visible, other control characters replaced, and
+    `$` escaped for matplotlib.
+    """
+    shown = piece.replace(" ", "·").replace("\n", "↵").replace("\t", "→").replace("$", r"\$")
+    return printable(shown)
 
 
 def token_labels(pieces: Iterable[TokenPiece | MapPoint]) -> list[str]:

@@ -174,12 +174,12 @@ def read_pack(folder: Path) -> tuple[Pack, list[PackIssue]]:
 
 def read_head(folder: Path) -> Head:
     """Return the contents of pack.toml. Raises DataError."""
+    file = folder / PACK_FILE
     try:
-        return build_config(Head, read_toml(folder / PACK_FILE))
+        return build_config(Head, read_toml(file))
     except ConfigError as error:
-        raise DataError(
-            f"{folder / PACK_FILE}: {error.message}", fix=error.fix or "See docs/packs.md."
-        ) from error
+        reason = error.message.removeprefix(f"{file} ")
+        raise DataError(f"{file}: {reason}", fix=error.fix or "See docs/packs.md.") from error
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -307,12 +307,21 @@ def _value_fault(value: Any, types: tuple[type, ...], may_be_empty: bool) -> str
     return ""
 
 
+def require_pack_name(name: str) -> None:
+    """Raises ConfigError where it can't be one."""
+    try:
+        safe_name(name)
+    except FormatError as error:
+        fix = "Name it my-firm, for example."
+        raise ConfigError(f"A pack's name {error.reason} (got {name!r}).", fix=fix) from error
+
+
 def new_pack(name: str, folder: Path) -> list[str]:
     """Write the pack into a new folder; return the names of its files.
 
-    Raises ConfigError, FormatError (of the name), DiskError.
+    Raises ConfigError, DiskError.
     """
-    safe_name(name)
+    require_pack_name(name)
     if folder.exists():
         fix = "Choose another name, or another folder."
         raise ConfigError(f"{folder} exists already.", fix=fix)

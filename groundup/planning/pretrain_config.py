@@ -42,12 +42,12 @@ class Length:
                 f"The length of the training must be given once (got {named or 'none'}).",
                 fix="Give one of `minutes`, `steps`, `tokens`, `epochs`.",
             )
-        name, value = next(iter(given.items()))
-        require(0 < value < math.inf, name, value, "above 0 and finite")
         if self.seconds is not None and self.seconds < MIN_S:
             raise ConfigError(
                 f"{self.seconds:g} s is too short to train in.", fix=f"Give at least {MIN_S:g}s."
             )
+        name, value = next(iter(given.items()))
+        require(0 < value < math.inf, name, value, "above 0 and finite")
 
     def steps_of(self, step_tokens: int, data_tokens: int) -> int | None:
         """Steps of `step_tokens`, at least one; None where the length is a time."""

@@ -253,7 +253,7 @@ def _whole(shards: ShardSet, config: MixtureConfig) -> ShardSet:
     """
     if config.weights or config.replay or config.temperature != 1:
         raise ConfigError(
-            f"The shards in {shards.folder} do not tell sources apart, so none can be mixed.",
+            "There is one source, or shards that do not tell sources apart: nothing can be mixed.",
             fix="Name several sources, or a folder with 2 to 16 folders in it.",
         )
     return shards
