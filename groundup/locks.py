@@ -7,6 +7,7 @@ cache is held until the process ends (`hold`), so that it is not removed meanwhi
 """
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -150,8 +151,12 @@ def temporary_folder(parent: Path) -> Iterator[Path]:
     removed now. Raises DiskError.
     """
     remove_temporaries(parent)
+    suffix = f"-{os.getpid()}"
     with disk_errors(parent):
-        made = tempfile.TemporaryDirectory(prefix=TMP_PREFIX, suffix=f"-{os.getpid()}", dir=parent)
+        try:
+            made = tempfile.TemporaryDirectory(prefix=TMP_PREFIX, suffix=suffix, dir=parent)
+        except FileNotFoundError as error:  # as `make_folder`
+            raise OSError(errno.EACCES, "No folder can be made there") from error
     with made as name:
         yield Path(name)
 

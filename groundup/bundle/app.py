@@ -46,12 +46,20 @@ from groundup.progress import Progress, Silent
 from groundup.retrieve.rankings import WORDS_ALONE
 from groundup.weights.hf import HF
 from groundup.weights.hf_families import KIND_NAMES
-from groundup.weights.model_format import ExportOptions, OpenModel, model_name
+from groundup.weights.model_format import (
+    ExportOptions,
+    OpenModel,
+    is_free,
+    manifest_value,
+    model_name,
+)
 from groundup.weights.model_io import open_model
 
 PAGE, PROGRAM = "page", "program"
 FORMS = (PAGE, PROGRAM)
 EXTRAS = ("serve",)
+# What the manifest of an app says it is, which may be replaced.
+APP = "app"
 START = """#!/bin/sh
 # Serves the model on this machine and opens its page; all that it needs is in this folder.
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd) || exit 1
@@ -134,6 +142,10 @@ def write_app(
     progress = progress or Silent()
     if form and form not in FORMS:
         raise ConfigError(f"`form` {form!r} is not known.", fix=f"Forms: {', '.join(FORMS)}.")
+    if not is_free(out) and manifest_value(out, APP) is None:
+        raise ConfigError(
+            f"{out} has files in it, and is not an earlier app.", fix="Give a new or empty folder."
+        )
     if form == PROGRAM:
         require_linux()
     assistant = assistant_parts(Path(model), with_model=with_model)
@@ -156,7 +168,7 @@ def write_app(
         if opened.kind == "language" and parameters <= MAX_PARAMETERS:
             form = PAGE
     about = AppFacts(model_name(opened), parameters)
-    with atomic_folder(out) as folder:
+    with atomic_folder(out, extra={APP: form}) as folder:
         if form == PAGE:
             contents, found = page_contents(opened), memorised_of(opened, progress)
             page = folder / "model.html"
@@ -194,7 +206,7 @@ def _write_assistant(parts: AssistantParts, out: Path, form: str, progress: Prog
         opened = open_model(parts.model, select_compute("cpu"), progress=progress)
         parameters = sum(weight.numel() for weight in opened.model.parameters())
     about = AppFacts(parts.name, parameters, parts.documents)
-    with atomic_folder(out, needed_bytes=total) as folder:
+    with atomic_folder(out, needed_bytes=total, extra={APP: PROGRAM}) as folder:
         about = _write_program(
             lambda into: carry(parts, into, opened, progress), about, folder, progress
         )

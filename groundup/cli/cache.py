@@ -12,6 +12,7 @@ from groundup.cli.options import JsonOption
 from groundup.config import size_bytes
 from groundup.errors import ConfigError
 from groundup.files import cache_folder
+from groundup.runs import require_place
 
 
 def command(
@@ -45,6 +46,8 @@ def command(
             "--prune needs a limit.",
             fix="Give --limit 5GB, or --limit 0 for all that is not in use.",
         )
+    for run in runs or ():
+        require_place(run, "Give the folder of a run, or one with runs in it.")
     found, limit_bytes = entries(runs or ()), size_bytes(limit) if limit else None
     chosen = [] if limit_bytes is None else to_remove(found, limit_bytes)
     removed = []

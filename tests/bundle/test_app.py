@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from groundup.bundle.app import APP
 from groundup.bundle.interpreter import VERSION, least_glibc, needed
 from groundup.cli.main import run
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel, initialise
 from groundup.tokenizer.fast import train_tokenizer
+from groundup.weights.model_format import manifest_value
 from groundup.weights.model_io import save_model
 from groundup.weights.verify import verify_path
 
@@ -43,6 +45,7 @@ def test_a_small_model_is_a_page_that_says_how_to_open_it(
     assert made["form"] == "page" and "</html>" in (out / "model.html").read_text()
     assert "Open model.html in a browser" in (out / "README.txt").read_text()
     assert verify_path(out).unlisted == 0
+    assert manifest_value(out, APP) == "page"  # which `app` may replace, and nothing else
 
 
 def test_an_unknown_form_is_one_sentence_and_nothing_is_written(
