@@ -8,7 +8,7 @@ import pytest
 from processor_time import at_most_cpu_s
 
 from groundup.cli.main import run
-from groundup.errors import ConfigError, DataError, FormatError
+from groundup.errors import ConfigError, DataError
 from groundup.packs.check import check_pack
 from groundup.packs.known import known_of, quantities
 from groundup.packs.pack import new_pack, pack_folder, packaged_packs, read_pack
@@ -96,7 +96,7 @@ def test_a_new_pack_is_whole_and_passes_its_check(pack: Path) -> None:
     }
     with pytest.raises(ConfigError, match="exists already"):
         new_pack("mine", pack)
-    with pytest.raises(FormatError, match="letters, digits"):
+    with pytest.raises(ConfigError, match="letters, digits"):
         new_pack("../mine", pack / "x")
 
 
