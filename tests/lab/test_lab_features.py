@@ -195,6 +195,7 @@ def test_the_verb_trains_and_writes_a_page(
     assert said["graphs"][0]["text"] == "To be, or"
 
 
+@pytest.mark.usefixtures("texts")
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
