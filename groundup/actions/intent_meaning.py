@@ -4,8 +4,8 @@
     a wish at all:           request . vector          whatever it is about
 
 Both were fitted on the vectors of one encoder (`retrieve/message_encoder.py`), on the five packs'
-examples, each left out in turn, against the questions that their documents answer
-(`benchmarks/action_weights.py`).
+examples, each left out in turn or heard with few others, against the questions that their documents
+answer; the first also on the wishes of invented firms (`benchmarks/action_weights.py`).
 """
 
 import json
@@ -33,6 +33,7 @@ UNKNOWN_THING, LOWER = "unknown thing", 5.0
 # Vectors of messages that are kept, 1.5 to 3 kB each.
 REMEMBERED = 2048
 NEAREST = 3
+# Of the log-mean-exp of an action's cosines, also where the encoder of messages is trained.
 TEMPERATURE = 0.05
 # Strength of the regression's penalty (docs/log.md).
 PENALTY = 0.5
@@ -116,7 +117,7 @@ def best_odds(
     return found
 
 
-def of_few(said: Mapping[str, float], count: int) -> dict[str, float]:
+def _of_few(said: Mapping[str, float], count: int) -> dict[str, float]:
     """Return what vectors say of an action once more by how few texts it has, as 1 / sqrt(count):
     the same score says more where there are few.
     """
@@ -125,7 +126,7 @@ def of_few(said: Mapping[str, float], count: int) -> dict[str, float]:
 
 
 def _pooled(cosines: Vectors) -> float:
-    """Return the log-mean-exp of cosines, by which the encoder of wishes was trained."""
+    """Return the log-mean-exp of cosines, by which the encoder of messages was trained."""
     highest = float(cosines.max())
     mean = np.exp((cosines - highest) / TEMPERATURE).mean()
     return highest + TEMPERATURE * float(np.log(mean))
@@ -224,7 +225,7 @@ class Meanings:
                 "regression ahead": by_regression[name] - scored,
                 "regression of all": float(scores.sum()),
             }
-            found[name] = said | of_few(said, len(rows))
+            found[name] = said | _of_few(said, len(rows))
         return found
 
     def told_option(
