@@ -7,8 +7,10 @@ neither numba nor its compiler.
 
 At the first call on a machine numba compiles a function, and the object file is kept with its hash
 beside Python's own files (`__pycache__`), or in the user's cache; not where another user could have
-written it. llvmlite links it, and it is called through ctypes, without Python's lock, as numba's
-functions call one another (numba's developer documentation, "Numba architecture", and
+written it. Of processes that want a function at the same time one compiles it, and the others wait.
+
+llvmlite links the file, and it is called through ctypes, without Python's lock, as numba's functions
+call one another (numba's developer documentation, "Numba architecture", and
 `numba/core/callconv.py`): two pointers for the result and an error, then the numbers that the
 arguments consist of; an array is two pointers to its owner (none), its size, item size, address,
 lengths and strides. Hundreds of numbers cost ctypes more than a small model's step takes, so they
@@ -39,7 +41,7 @@ import numpy as np
 from groundup.errors import DiskError, GroundupError
 from groundup.files import cache_folder, write_bytes
 from groundup.locks import written_by_others
-from groundup.operating_system import NO_FOLLOW, NO_WAIT
+from groundup.operating_system import NO_FOLLOW, NO_WAIT, lock
 
 HASH_BYTES = 32
 # Of folders: the digest of the files here, then that of the processor.
@@ -107,9 +109,7 @@ class MachineCode:
         code = read_code(folder / file) if folder else None
         if code is None:
             with self.compiling() as done:
-                code = _compile(self.module, self.name, arguments, done)
-            if folder:
-                keep_code(folder / file, code)
+                code = self._compiled_once(folder / file if folder else None, arguments, done)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target_machine())
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))
         engine.finalize_object()
@@ -118,6 +118,19 @@ class MachineCode:
         function.engine = engine  # owns the code
         self._loaded[signature] = function
         return function
+
+    def _compiled_once(
+        self, file: Path | None, arguments: Sequence[Fixed], done: Callable[[], object]
+    ) -> bytes:
+        """Of several processes that begin at the same time one compiles, and the others wait."""
+        if file is None:
+            return _compile(self.module, self.name, arguments, done)
+        with _in_turn(file):
+            code = read_code(file)
+            if code is None:
+                code = _compile(self.module, self.name, arguments, done)
+                keep_code(file, code)
+        return code
 
 
 @dataclass(frozen=True)
@@ -182,6 +195,20 @@ def keep_code(file: Path, code: bytes) -> None:
             for old in file.parent.parent.glob(f"{PREFIX}*"):
                 if not old.name.startswith(ours):
                     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _in_turn(file: Path) -> Iterator[None]:
+    """Hold the lock of a file of code, made empty if missing, after those who have it now; at once
+    where there are no locks or nothing can be kept.
+    """
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            file.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            opened = os.open(file, os.O_RDONLY | os.O_CREAT | NO_FOLLOW | NO_WAIT, 0o644)
+            held.callback(os.close, opened)
+            lock(opened, wait=True)
+        yield
 
 
 def _take_apart(value: Any, types: list[str], numbers: list[Any]) -> None:

@@ -838,6 +838,28 @@ def test_a_damaged_file_of_code_is_compiled_again(without_code: Path) -> None:
 
 
 @pytest.mark.usefixtures("without_code")
+def test_of_two_that_want_a_function_at_once_one_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    new = partial(MachineCode, UNPACK_INT8.module, UNPACK_INT8.name)
+    right, compiled, both = [], [], threading.Event()
+    other = threading.Thread(target=lambda: right.append(unpacked_by(new())))
+    compile_ = machine_code._compile
+
+    def followed(module: str, *given: Any) -> bytes:
+        compiled.append(module)
+        if len(compiled) == 1:
+            other.start()
+            both.wait(0.3)  # without the lock the other one compiles meanwhile
+        else:
+            both.set()
+        return compile_(module, *given)
+
+    monkeypatch.setattr(machine_code, "_compile", followed)
+    assert unpacked_by(new())
+    other.join()
+    assert right == [True] and len(compiled) == 1
+
+
+@pytest.mark.usefixtures("without_code")
 def test_what_is_compiled_is_said_and_followed_function_by_function() -> None:
     function, heard, parts = MachineCode(UNPACK_INT8.module, UNPACK_INT8.name), Heard(), []
 
@@ -897,6 +919,7 @@ def test_a_shared_cache_keeps_no_code_and_this_is_said_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shared, heard = tmp_path / "shared", Heard()
+    use_compiled_step(model_of(LLAMA), heard)  # from the code that is kept
     shared.mkdir()
     shared.chmod(0o777)
     monkeypatch.setenv("GROUNDUP_CACHE", str(shared))
