@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from groundup.api.documents import index as make_index
 from groundup.config import checked_arguments
 from groundup.data.reading.data import Data
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, DataError
 from groundup.files import make_folder, write_text
 from groundup.locks import temporary_folder
 from groundup.packs.pack import require_pack_name
@@ -57,6 +57,8 @@ def make_questions(
     with index_of(docs, file, by, device, progress) as index:
         vectors = vectors_for(by, index.folder, device, progress)
         found = make_from_index(index, config, vectors, progress=progress)
+    if not found.drafts:
+        raise nothing_to_ask(found.passages, config)
     if not found.questions:
         if found.is_stopped:
             raise KeyboardInterrupt
@@ -64,6 +66,17 @@ def make_questions(
         raise ConfigError(f"{what} {config.few}.", fix="Raise few, or give more text.")
     write_text(file, found.lines())
     return replace(found, files={"pairs": str(file)})
+
+
+def nothing_to_ask(passages: int, config: QuestionsConfig) -> DataError:
+    """Return the error for documents without a sentence that a rule has a question for."""
+    where = "that a rule can ask about"
+    if config.kinds:
+        where = "of the kinds asked for"
+    return DataError(
+        f"Of {passages:,} passages of the documents none has a sentence {where}.",
+        fix="Give whole sentences, tables with heads, or headings that ask (docs/questions.md).",
+    )
 
 
 def new_pack_from(
@@ -75,7 +88,8 @@ def new_pack_from(
     progress: Progress,
 ) -> "tuple[list[str], MadeQuestions]":
     """Begin a pack with one's own documents and questions made from them; return the names of its
-    files, and the questions. Ctrl-C keeps the questions that there are. Raises as `make_questions`.
+    files, and the questions, which may be none. Ctrl-C keeps those that there are. Their sentences
+    are found without the reader, a quarter of the time (docs/log.md). Raises as `make_questions`.
     """
     from groundup.retrieve.made_questions import make_questions as make_from_index
     from groundup.retrieve.pack_of_documents import write_pack
@@ -88,6 +102,8 @@ def new_pack_from(
         )
     with index_of(docs, folder, "auto", "auto", progress) as index:
         vectors = vectors_for("auto", index.folder, "auto", progress)
+        if vectors is not None:
+            vectors.read = None
         made = make_from_index(index, config, vectors, progress=progress)
         return write_pack(name, folder, index, made.questions), made
 

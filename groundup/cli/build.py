@@ -140,6 +140,7 @@ def _summary(results: BuildResults, folder: Path) -> list[str]:
     thin = [line for note in noted for line in wrapped(note, terminal_columns(), "      ")]
     typed, named, live = program(), shlex.quote(str(folder)), folder / LIVE_NAME
     chats, classifiers = results.of_kind("chat"), results.of_kind("classifier")
+    has_page = len(chats) == 1 or (not chats and results.of_kind("index"))
     examples = {name: results.stages[name].facts.get("example", "TEXT") for name in classifiers}
     return [
         "",
@@ -149,7 +150,7 @@ def _summary(results: BuildResults, folder: Path) -> list[str]:
         f"Look at it:       {folder / 'report.html'}",
         *([f"Open the model:   {live}"] if live.is_file() else []),
         f"All that it said: {folder / LOG_FILE}",
-        *([f"Open its page:    {typed} serve {named}"] if len(chats) == 1 else []),
+        *([f"Open its page:    {typed} serve {named}"] if has_page else []),
         *own_lines(results, typed, named),
         *(
             f"Ask documents:    {typed} ask {named}/{name} 'QUESTION'"

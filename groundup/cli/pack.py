@@ -94,8 +94,11 @@ def begin_from(name: str, documents: list[str], folder: Path, as_json: bool) -> 
 
     files, made = new_pack_from(name, documents, folder, progress=console_progress())
     count = len(made.questions)
+    about = f"{count:,} instructions made from the documents: read them"
+    if not count:
+        about = "no question could be made from the documents"
     lines = [
-        f"{folder}: {len(files)} files; {count:,} instructions made from the documents: read them",
+        f"{folder}: {len(files)} files; {about}",
         *check_pack(folder).notes,
         "There is no actions.toml: questions are answered and nothing is done for anyone. "
         "`groundup pack new sample` writes a pack with two actions to begin from (docs/actions.md).",

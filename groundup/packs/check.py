@@ -20,7 +20,6 @@ from groundup.packs.pack import (
     FACTS_FILE,
     MADE,
     MIN_QUESTIONS,
-    OPTIONAL,
     PACK_FILE,
     Pack,
     PackIssue,
@@ -104,6 +103,8 @@ def check_pack(folder: Path) -> CheckedPack:
 
 # What is not built without a part.
 NEEDED_FOR = {
+    "instructions": "no model is fine-tuned, and answers are quotations alone (questions with the "
+    "answer that a document gives)",
     "messages": "no classifier of intents is trained (customers' messages, ten of each intent)",
     "questions": "no error rate is promised and no answer measured (customers' questions, at least "
     f"{MIN_QUESTIONS}, each with its answer)",
@@ -261,9 +262,9 @@ def wrong_labels(pack: Pack) -> Iterator[PackIssue]:
 def empty_parts(pack: Pack) -> Iterator[PackIssue]:
     """Yield the parts without a line."""
     for part, rows in pack.parts.items():
-        is_there = part not in OPTIONAL or (pack.folder / f"{part}.jsonl").exists()
-        if not rows and is_there:
-            yield PackIssue(f"{part}.jsonl", "has no line that can be read", blocks=True)
+        if not rows and (pack.folder / f"{part}.jsonl").exists():
+            reason = "has no line that can be read: write one, or delete the file"
+            yield PackIssue(f"{part}.jsonl", reason, blocks=True)
 
 
 def repeated_texts(pack: Pack) -> Iterator[PackIssue]:

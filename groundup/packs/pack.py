@@ -23,7 +23,8 @@ PACK_FILE, FACTS_FILE, DOCUMENTS = "pack.toml", "facts.toml", "documents"
 MAX_BYTES = 64 * 2**20
 # With fewer questions that documents answer nothing is chosen on them: a tenth is one or two.
 MIN_QUESTIONS = 20
-# The fields of each part's lines, in order, with the types of their values.
+# The fields of each part's lines, in order, with the types of their values. A pack without a part
+# has no stage for it: chat, intents, answers, summaries.
 TEXT, MAYBE, TEXTS = (str,), (str, type(None)), (list,)
 FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "instructions": {"instruction": TEXT, "input": TEXT, "output": TEXT, "document": MAYBE},
@@ -31,8 +32,6 @@ FIELDS: dict[str, dict[str, tuple[type, ...]]] = {
     "questions": {"question": TEXT, "answer": MAYBE, "document": MAYBE},
     "summaries": {"document": MAYBE, "text": TEXT, "summary": TEXT, "key_facts": TEXTS},
 }
-# A pack without them has no stage for them: intents, answers, summaries.
-OPTIONAL = ("messages", "questions", "summaries")
 # Of an instruction that `pack new --from` made of a document: nothing is chosen on it.
 MADE = "made"
 FILES = (
@@ -118,9 +117,7 @@ class Pack:
         """The number of documents and of the lines of each part."""
         return {
             DOCUMENTS: len(self.documents),
-            **{
-                name: len(rows) for name, rows in self.parts.items() if rows or name not in OPTIONAL
-            },
+            **{name: len(rows) for name, rows in self.parts.items() if rows},
         }
 
 
@@ -165,9 +162,9 @@ def read_pack(folder: Path) -> tuple[Pack, list[PackIssue]]:
     head, facts = read_head(folder), read_facts(folder)
     found: list[PackIssue] = []
     documents = read_documents(folder, found)
-    parts: dict[str, Sequence[PackRow]] = dict.fromkeys(OPTIONAL, ())
+    parts: dict[str, Sequence[PackRow]] = dict.fromkeys(FIELDS, ())
     for name in FIELDS:
-        if name not in OPTIONAL or (folder / f"{name}.jsonl").exists():
+        if (folder / f"{name}.jsonl").exists():
             parts[name] = list(rows_of(folder, name, found))
     return Pack(folder, head, facts, documents, parts), found
 

@@ -235,7 +235,7 @@ def pack_values(folder: Path) -> dict[str, Any]:
         raise DataError(f"The pack {folder} can't be built: {first}.", fix=fix)
     pack = checked.pack
     folder, head = pack.folder.resolve(), pack.head
-    asked = folder / "questions.jsonl"
+    instructions, asked = (str(folder / f"{part}.jsonl") for part in ("instructions", "questions"))
     return {
         "name": head.name,
         "description": f"{head.title}. {head.about}".strip(),
@@ -251,18 +251,12 @@ def pack_values(folder: Path) -> dict[str, Any]:
             "language": head.texts_language,
             "vectors": DEFAULT_ENCODER,
             "encoder": "auto",
-            "questions": str(folder / "instructions.jsonl"),
-            "known_answers": str(asked) if pack.parts["questions"] else "",
+            "questions": instructions * bool(pack.parts["instructions"]),
+            "known_answers": asked * bool(pack.parts["questions"]),
         },
         **_intents_table(pack, folder),
-        CHAT: {
-            "source": str(folder / "instructions.jsonl"),
-            "index": INDEX,
-            "max_tokens": CHAT_TOKENS,
-            "epochs": EPOCHS,
-            "tokens": TRAINED_TOKENS,
-        },
-        **_optional_tables(pack, folder),
+        **_chat_tables(pack, instructions, asked),
+        **_actions_table(folder),
         "evaluate": {"suites": []},
         "export": {"quantizations": []},
     }
@@ -289,15 +283,30 @@ def _intents_table(pack: Pack, folder: Path) -> JsonObject:
     }
 
 
-def _optional_tables(pack: Pack, folder: Path) -> JsonObject:
-    """Return the tables of the stages for what a pack need not have."""
-    found: JsonObject = {}
+def _actions_table(folder: Path) -> JsonObject:
+    if not (folder / ACTIONS_FILE).is_file():
+        return {}
+    return {ACTIONS: {"source": str(folder)}}
+
+
+def _chat_tables(pack: Pack, instructions: str, asked: str) -> JsonObject:
+    """Return the tables of the fine-tuned model and of what is measured with it; {} without
+    instructions.
+    """
+    if not pack.parts["instructions"]:
+        return {}
+    found: JsonObject = {
+        CHAT: {
+            "source": instructions,
+            "index": INDEX,
+            "max_tokens": CHAT_TOKENS,
+            "epochs": EPOCHS,
+            "tokens": TRAINED_TOKENS,
+        }
+    }
     if pack.parts["questions"]:
-        spec = str(folder / "questions.jsonl")
-        found[ANSWERS] = {"source": {"spec": spec}, "index": INDEX, "chat": CHAT}
-    if (folder / ACTIONS_FILE).is_file():
-        found[ACTIONS] = {"source": str(folder)}
-    if pack.parts.get(SUMMARIES):
-        spec = str(folder / "summaries.jsonl")
+        found[ANSWERS] = {"source": {"spec": asked}, "index": INDEX, "chat": CHAT}
+    if pack.parts[SUMMARIES]:
+        spec = str(pack.folder.resolve() / "summaries.jsonl")
         found[SUMMARIES] = {"source": {"spec": spec}, "chat": CHAT}
     return found

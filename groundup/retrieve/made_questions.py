@@ -19,7 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from groundup.errors import DataError
 from groundup.packs.repeats import Text, repeats
 from groundup.progress import Progress
 from groundup.retrieve.answer import PASSAGES
@@ -126,21 +125,14 @@ class MadeQuestions:
 def make_questions(
     index: Index, config: QuestionsConfig, vectors: "Vectors | None", *, progress: Progress
 ) -> MadeQuestions:
-    """Return questions made from the documents of an index; Ctrl-C ends with those that there are.
-
-    Raises DataError for documents without a sentence that a rule has a question for, FormatError.
+    """Return questions made from the documents of an index, none where no rule has one for any of
+    their sentences; Ctrl-C ends with those that there are. Raises FormatError.
     """
     passages = list(passages_of(index))
     made = [each for passage in passages for each in drafts(passage)]
     if config.kinds:
         made = [each for each in made if each.kind in config.kinds]
     chosen = distinct(_in_turns(made, random.Random(config.seed)))
-    if not chosen:
-        where = "that a rule can ask about"
-        if config.kinds:
-            where = "of the kinds asked for"
-        what = f"Of {len(passages):,} passages of the documents none has a sentence {where}."
-        raise DataError(what, fix=_MORE)
     found: list[MadeQuestion] = []
     tried, is_stopped = 0, False
     with progress.track("questions", min(config.count, len(chosen)), "questions") as advance:
@@ -167,9 +159,6 @@ def make_questions(
         len(chosen) - tried,
         is_stopped,
     )
-
-
-_MORE = "Give whole sentences, tables with heads, or headings that ask (docs/questions.md)."
 
 
 def passages_of(index: Index) -> Iterator[Passage]:

@@ -1,7 +1,7 @@
 """A pack of one's own documents: their texts as Markdown, and questions made from them as
 instructions. Facts, messages and customers' questions are left to who knows them.
 
-    index of documents -> documents/*.md, instructions.jsonl, pack.toml, facts.toml
+    index of documents -> documents/*.md, instructions.jsonl (if any were made), pack.toml, facts.toml
 """
 
 import re
@@ -62,7 +62,8 @@ def write_pack(name: str, folder: Path, index: Index, made: Sequence[MadeQuestio
     contents = {f"{DOCUMENTS}/{file}": text for file, text in documents.items()}
     contents[PACK_FILE] = tomli_w.dumps(_head(name)) + ASSISTANT
     contents[FACTS_FILE] = FACTS
-    contents["instructions.jsonl"] = _instructions(made, names)
+    if made:
+        contents["instructions.jsonl"] = _instructions(made, names)
     make_folder(folder.parent)
     with temporary_folder(folder.parent) as temporary:
         for file, text in contents.items():

@@ -5,6 +5,7 @@
     "Yes, for £8 a parcel."    below a question           Can you post it? … Yes, for £8 a parcel.
     "No baths until then."     behind another sentence    both of them
     "- polymer clay"           without a line above       What we don't fire … polymer clay
+    "Gilder."                  one word                   Hester Lowe … Gilder.
 
 And of two sections that stand beside one another, as those of two branches, which is spoken of.
 """
@@ -34,6 +35,7 @@ _EXPLETIVE = re.compile(
     r"(?:advisable|best|better|essential|important|impossible|likely|necessary|possible"
     r"|recommended|required|up to|worth|your)\b"
 )
+_ONE_WORD = re.compile(r"[^\W\d_]+[.!]")
 _REPLIES = re.compile(r"(?:yes|no)\b", re.IGNORECASE)
 _DENIES = re.compile(
     r"\b(?:no|not|never|without|except\w*|exclud\w+|cannot|\w+n't)\b", re.IGNORECASE
@@ -53,7 +55,8 @@ def with_referent(passage: Passage, place: int) -> Statement:
     if is_item(said.text):
         is_whole = without_mark(said.text).endswith((".", "!", "?")) and not _DENIES.search(named)
         return said if is_whole else replace(said, head=heading)
-    if _REPLIES.match(said.text) and named.endswith("?"):
+    is_reply = _REPLIES.match(said.text) and named.endswith("?")
+    if is_reply or _ONE_WORD.fullmatch(said.text):
         return replace(said, head=heading)
     is_about = _REFERS.match(said.text) and not _EXPLETIVE.match(said.text)
     if not is_about and not _SINCE.match(said.text):

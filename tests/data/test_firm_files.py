@@ -224,3 +224,15 @@ def test_cells_that_a_library_draws_one_after_the_other_are_rows(tmp_path: Path)
         "|  | Basic | Plus |\n| --- | --- | --- |\n| Annual booster | yes | yes |\n"
         "| Consultations | 10 % off | two free a year |"
     )
+
+
+def test_names_in_the_middle_of_their_columns_are_the_head_of_the_table(tmp_path: Path) -> None:
+    """Browsers draw the names of `<th>` so."""
+    rows = [
+        [("Size", 100), ("Oak", 165)],
+        [("A4", 72), ("17.50", 160)],
+        [("30 x 30 cm", 72), ("21", 160)],
+    ]
+    assert text_of(columns_pdf(tmp_path / "a.pdf", rows)) == (
+        "| Size | Oak |\n| --- | --- |\n| A4 | 17.50 |\n| 30 x 30 cm | 21 |"
+    )

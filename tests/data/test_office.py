@@ -23,6 +23,7 @@ from groundup.data.reading.source_files import Source
 from groundup.data.reading.source_report import SourceReport
 from groundup.data.reading.sources import read_source
 from groundup.progress import Silent
+from groundup.retrieve.passages import split
 from groundup.retrieve.update import update_index
 
 TABLE = "| Class | Price | Day |\n| --- | --- | --- |\n| Aqua fit | £8.50 | Monday |\n| Yoga \\| slow | £12.00 |  |"
@@ -61,9 +62,27 @@ def write_xlsx(path: Path) -> Path:
 def test_a_sheet_is_its_tables_as_it_shows_them(tmp_path: Path) -> None:
     path = write_xlsx(tmp_path / "a.xlsx")
     above, below = "Swimming pool, winter", "Ask at the desk."
-    assert text_of(path) == f"## Classes\n\n{above}\n\n{TABLE}\n\n{below}"
+    assert text_of(path) == f"## Classes\n{above}\n\n{TABLE}\n\n{below}"
     rows = "Class\tPrice\tDay\n\nAqua fit\t£8.50\tMonday\n\nYoga | slow\t£12.00"
     assert text_of(path, headings=False) == f"{above}\n\n{rows}\n\n{below}"
+
+
+def test_lines_above_the_table_of_a_sheet_are_no_headings(tmp_path: Path) -> None:
+    book = openpyxl.Workbook()
+    book.active.title = "Frames"
+    larger = "Larger frames: ask the desk"
+    for line in ("Frames", "Prices from 1 May", larger):
+        book.active.append([line])
+    for row in [[None], ["Size", "Oak"], ["A4", 14], [None], ["Glass"], ["Size", "Oak"], ["A4", 5]]:
+        book.active.append(row)
+    book.save(tmp_path / "a.xlsx")
+    text = text_of(tmp_path / "a.xlsx")
+    assert (
+        text.startswith(f"## Frames\nPrices from 1 May\n{larger}\n\n| Size")
+        and "\n\nGlass\n\n|" in text
+    )
+    titles = [each.title for each in split(text, max_tokens=30)]
+    assert set(titles) == {"Frames", "Frames > Glass"}
 
 
 @pytest.mark.parametrize(

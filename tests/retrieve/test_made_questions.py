@@ -165,6 +165,22 @@ def test_bad_input_is_one_sentence(firm: Path, tmp_path: Path) -> None:
     assert not out.exists()
 
 
+def test_a_pack_of_which_no_question_can_be_made_is_built_without_a_fine_tuned_model(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "empty.md").write_text("# Nothing\n\nBlue.\n")
+    pack = tmp_path / "mine"
+    assert (
+        run(["pack", "new", "mine", "--from", str(tmp_path / "empty.md"), "--out", str(pack)]) == 0
+    )
+    assert not check_pack(pack).objections and not (pack / "instructions.jsonl").exists()
+    tables = pack_values(pack)
+    assert tables["index"]["questions"] == "" and not {"chat", "answers"} & set(tables)
+    (pack / "instructions.jsonl").write_text("")
+    with pytest.raises(DataError, match="has no line that can be read: write one, or delete"):
+        pack_values(pack)
+
+
 def test_nothing_is_promised_on_made_questions(
     asked: dict[str, made_questions.MadeQuestion], tmp_path: Path
 ) -> None:

@@ -26,6 +26,10 @@ Yes, for £8 a parcel.
 - polymer clay
 - Pots with lead glazes.
 
+## Hester Lowe
+
+Gilder. Here since 2011.
+
 ## Bring
 
 - an apron
@@ -63,6 +67,7 @@ def shown(question: str, passages: Sequence[Passage], best: str, *others: str) -
         ("£8", "Do you post? … Yes, for £8 a parcel."),
         ("polymer", "What we don't fire … polymer clay"),
         ("lead", "What we don't fire … Pots with lead glazes."),
+        ("Gilder", "Hester Lowe … Gilder."),
         ("apron", "Bring … an apron"),
         ("nails", "Please cut your nails."),
     ],

@@ -92,19 +92,24 @@ def _continued_cells(sheet: Any) -> dict[int, list[int]]:
 
 
 def _sheet_blocks(name: str, rows: Iterable[list[str]], headings: bool) -> Iterator[str]:
-    """Yield a sheet's name and its tables, which rows without text divide; lines of one cell above
-    a table are paragraphs.
+    """Yield a sheet's name and its tables, which rows without text divide. Lines of one cell are a
+    paragraph, the first ones right below the name, so that none is read as a heading; but one
+    alone right above a table may be.
     """
-    named = False
+    above = [_heading(name, 2, headings)] * headings
     for is_filled, group in groupby(rows, any):
         if not is_filled:
             continue
-        if headings and not named:
-            yield _heading(name, 2, headings)
-            named = True
-        table = list(group)
+        table, lines = list(group), list[str]()
         while table and sum(map(bool, table[0])) == 1:
-            yield "".join(table.pop(0))
+            lines.append("".join(table.pop(0)))
+        if table and len(lines) == 1:
+            yield from above
+            above = []
+        above += [line for line in lines if line != name or not headings]
+        if above:
+            yield "\n".join(above)
+        above = []
         yield from table_blocks(table, headings)
 
 

@@ -226,11 +226,15 @@ def _overlap(cell: _Cell, column: _Cell) -> bool:
 
 
 def _is_column(cells: Sequence[_Cell]) -> bool:
-    """Whether cells begin below one another, or are numbers below a name."""
+    """Whether cells begin below one another, or are numbers below a name, or stand below the name
+    that is in the middle of their column.
+    """
     starts = [cell.start for cell in cells]
     if max(starts) - min(starts) <= _ALIGNED:
         return True
-    return all(_NUMBER.fullmatch(cell.text.strip()) for cell in cells[1:])
+    if all(_NUMBER.fullmatch(cell.text.strip()) for cell in cells[1:]):
+        return True
+    return max(starts[1:]) - min(starts[1:]) <= _ALIGNED and starts[0] > starts[1]
 
 
 def _as_table(rows: Sequence[_Line]) -> list[_Line]:
