@@ -8,6 +8,8 @@ BIN := $(VENV)/$(PROGRAMS)
 LITGPT := .venv-litgpt
 TRL := .venv-trl
 PIP_ARGS ?=
+# Of the developers' environment; dev,docs makes it the site's, too, with one call of pip.
+EXTRAS ?= dev
 # What makes and looks at the files of a release, each version and hash pinned (packaging/*.txt).
 RELEASE := .venv-release
 # Other programs that use `groundup serve`, for their tests only: Python packages, and below node/ those of npm.
@@ -133,7 +135,7 @@ $(VENV)/demo.done: $(BIN)/python pyproject.toml
 
 $(VENV)/dev.done: $(BIN)/python pyproject.toml
 	@echo "Installing groundup and the developers' tools into $(VENV) (once) ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e '.[dev]'
+	@$(BIN)/python -m pip install -q --disable-pip-version-check $(PIP_ARGS) -e '.[$(EXTRAS)]'
 	@touch $@ $(VENV)/demo.done
 
 # Without atheris (no wheel for this system or Python) the damages are drawn at random.
