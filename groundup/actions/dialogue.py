@@ -13,6 +13,7 @@ values that are written: where a value or a lookup has changed since, it is show
 
 from dataclasses import replace
 
+from groundup.actions.choice_replies import title_meant, value_meant
 from groundup.actions.definition import Action, Slot
 from groundup.actions.endings import (
     Step,
@@ -21,6 +22,7 @@ from groundup.actions.endings import (
     undo_refusal,
     with_offer,
 )
+from groundup.actions.intent import NEAR
 from groundup.actions.message_form import asks_in_words, asks_something
 from groundup.actions.message_values import MessageValues, said_anew
 from groundup.actions.own_words import own_words
@@ -57,7 +59,7 @@ from groundup.actions.templates import fill
 from groundup.actions.wishes import (
     MAX_WISHES,
     by_codes,
-    wish_meant,
+    corrects,
     wishes_of,
 )
 
@@ -127,20 +129,22 @@ class Dialogue(SettingApart):
         named = [self.actions.action(each.action) for each in wishes]
         action = named[0]
         assert action is not None
-        before, says_yes = self.state, reads_yes(self.message) or begins_with_yes(self.message)
-        self.state = replace(self.state, waits="", wishes=())
+        before, says_yes = self.state, self._says_yes()
+        self.state = replace(self.state, waits="", wishes=(), said_yes=False)
         if reads_no(self.message) or reads_cancel(self.message) or denies(self.message):
             return Step(self.state, ActionTurn("cancelled", action.say("cancelled"), action))
         titles, place, giving = [each.title for each in named if each], None, list[int]()
         if len(wishes) == 1 and (says_yes or self._gives_values(action)):
             place = 0
         elif len(wishes) > 1 and not asks_something(self.message):
-            place = wish_meant(self.message, titles)
+            place = title_meant(self.message, titles)
             giving = [n for n, each in enumerate(named) if each and self._gives_values(each)]
             place = giving[0] if place is None and len(giving) == 1 else place
         if place is None and says_yes:
-            self.state = before
-            return self._again()
+            if not before.said_yes:
+                self.state = replace(before, said_yes=True)
+                return self._again()
+            return self._first_taken(self._start(wishes[0], (), MessageValues()), titles[0])
         if place is None:
             made = self._begin()
             if not made.is_none or not giving:
@@ -151,6 +155,42 @@ class Dialogue(SettingApart):
         chosen = self.actions.action(wishes[place].action)
         assert chosen is not None
         return self._start(wishes[place], (), self._read(chosen, self.message))
+
+    def _says_yes(self) -> bool:
+        """Whether a message says yes, perhaps with more, where nothing is done on it."""
+        return any(says(self.message) for says in (reads_yes, begins_with_yes, agrees))
+
+    def _of_either(self, action: Action, asked: Slot) -> Step | None:
+        """Return what follows where a reply names one of the values that were asked about. A yes
+        tells none: it is asked again, and said once more it means the first. On a no the
+        value is asked for. None: it has another value, or is no answer.
+        """
+        either = self.state.either
+        place = value_meant(self.message, [each.shown for each in either])
+        if place is None:
+            read = self._read(action, self.message, 0, asked)
+            is_more = read.values or read.unclear or "?" in self.message
+            if not is_more and reads_no(self.message):
+                return self._go_on(action, self.state.values, MessageValues())
+            if is_more or not self._says_yes():
+                return None
+            if not self.state.said_yes:
+                self.state = replace(self.state, said_yes=True)
+                return self._again()
+        value = replace(either[place or 0], source="asked")
+        read = MessageValues({asked.name: value})
+        made = self._go_on(action, {**self.state.values, **read.values}, read)
+        return made if place is not None else self._first_taken(made, value.shown)
+
+    def _first_taken(self, made: Step, first: str) -> Step:
+        """Return a step with the sentence that the first of several was taken."""
+        if made.turn is None:
+            return made
+        text = made.turn.text
+        if not text.startswith(first):
+            text = f"{first}. {text}"
+        text = f"{made.turn.action.say('first_taken')} {text}"
+        return replace(made, turn=replace(made.turn, text=text))
 
     def _answer(self) -> Step:
         action = self.actions.action(self.state.action)
@@ -164,6 +204,10 @@ class Dialogue(SettingApart):
         is_unasked = self.state.guessed or self.state.taken_up
         if is_unasked and asked is not None and self._is_wrong_guess(asked):
             return self._ended("cancelled", self._nothing_more(action), action)
+        if self.state.either and asked is not None:
+            made = self._of_either(action, asked)
+            if made is not None:
+                return made
         is_words = asked is not None and asked.type in ("name", "text")
         if is_words and any(reads(self.message) for reads in (reads_yes, reads_no, reads_wait)):
             return self._again()
@@ -180,9 +224,10 @@ class Dialogue(SettingApart):
         changes = any(
             name not in held or held[name].value != each.value for name, each in read.values.items()
         )
-        if self.state.waits == "confirm" and changes and asks_beside(self.own):
+        is_shown = self.state.waits == "confirm"
+        if is_shown and changes and (asks_beside(self.own) or self._orders_another(action)):
             return self._other_wish(action)
-        if self.state.waits == "confirm" and not changes and not read.unclear:
+        if is_shown and not changes and not read.unclear:
             if says_yes:
                 return self._confirmed(action)
             if reads_no(self.message) or self._says_no():
@@ -245,6 +290,16 @@ class Dialogue(SettingApart):
         if not chosen and value in known and names_none(self.message):
             chosen = {asked.name: HeldValue(str(value), "known", shown=str(value))}
         return replace(read, values={**read.values, **chosen})
+
+    def _orders_another(self, action: Action) -> bool:
+        """Whether a message orders another action than the one whose values are shown, and changes
+        none of these: "book the maths teacher for Callum".
+        """
+        names = {each.action for each in wishes_of(self.message, self.chooser)}
+        if not names or action.name in names or corrects(self.message, 0):
+            return False
+        odds = self.chooser.odds(self.own)
+        return bool(odds) and odds[action.name] < NEAR
 
     def _again(self) -> Step:
         """Ask the question that waits once more, with what an answer looks like."""

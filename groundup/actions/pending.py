@@ -22,15 +22,17 @@ def pending(actions: ActionSet, state: ActionState) -> ActionTurn | None:
     if not state.waits or action is None:
         return None
     asked = action.slot(state.asked)
-    expected = action.say("yes_or_no")
-    choices: tuple[str, ...] = ()
-    if state.waits == "which" and len(state.wishes) > 1:
+    unread = f"{action.say('yes_or_no')} {state.question}"
+    choices = tuple(each.shown for each in state.either)
+    if choices:
+        unread = f"{action.say('which_one')} {state.question}"
+    elif asked is not None:
+        unread = f"{action.say('expected', hint=_hint(asked, action))} {state.question}"
+    elif state.waits == "which" and len(state.wishes) > 1:
         found = [actions.action(wish.action) for wish in state.wishes]
-        choices, expected = tuple(each.title for each in found if each), action.say("one_of_two")
-    if asked is not None:
-        expected = action.say("expected", hint=_hint(asked, action))
+        choices = tuple(each.title for each in found if each)
+        unread = action.say("which_of_two", first=choices[0], second=choices[-1])
     kind: TurnKind = "confirm" if state.waits in ("confirm", "undo") else "ask"
-    unread = f"{expected} {state.question}"
     turn = ActionTurn(kind, state.question, action, asked, state.values, unread=unread)
     return replace(turn, yes_no=asked is None and not choices, choices=choices)
 

@@ -76,7 +76,7 @@ class SlotFilling:
         values = {name: each for name, each in progress.held.items() if each.source != "lookup"}
         aside = {name: each for name, each in self.state.set_aside.items() if name not in values}
         self.state = replace(self.state, values=values, set_aside=aside, asked="")
-        self.state = replace(self.state, taken_up=False, guessed=False)
+        self.state = replace(self.state, taken_up=False, guessed=False, either=(), said_yes=False)
         if progress.refused is not None and progress.refused.instead:
             return self._handed_over(progress.refused.instead, read)
         if progress.refused is not None or progress.missing is not None:
@@ -90,11 +90,14 @@ class SlotFilling:
             left = {name: each for name, each in read.unclear.items() if name not in settled}
             return self._go_on(action, {**values, **settled}, replace(read, unclear=left))
         turn = ActionTurn("ask", "", action, values=progress.held, read=tuple(read.values))
-        unclear = [slot for slot in action.askable if slot.name in read.unclear]
-        for slot in (*unclear, progress.needed):
-            if slot is not None:
-                question = read.unclear.get(slot.name) or self._question(slot, progress)
-                return self._asking(turn, slot, question)
+        unclear = next((slot for slot in action.askable if slot.name in read.unclear), None)
+        if unclear is not None:
+            either = read.either[unclear.name]
+            self.state = replace(self.state, either=either)
+            turn = replace(turn, choices=tuple(each.shown for each in either))
+            return self._asking(turn, unclear, read.unclear[unclear.name])
+        if progress.needed is not None:
+            return self._asking(turn, progress.needed, self._question(progress.needed, progress))
         fingerprint = fingerprint_of(action, progress.bound)
         key = self.state.key
         if fingerprint != self.state.fingerprint or not key:

@@ -89,6 +89,10 @@ class ActionState:
     """For what: a slot's value, a yes or no to one of three questions, or which action is meant."""
     question: str = ""
     """What waits for an answer, as it was shown."""
+    either: tuple[HeldValue, ...] = ()
+    """The values of which the question asks for one."""
+    said_yes: bool = False
+    """Whether it asks for one of several, and a yes, which tells none, was said to it already."""
     key: str = ""
     """The idempotency key of the confirmation that was shown."""
     fingerprint: str = ""
@@ -138,7 +142,7 @@ class ActionTurn:
     yes_no: bool = False
     """Whether the text ends with a question for yes or no."""
     choices: tuple[str, ...] = ()
-    """The titles of the actions of which the text asks for one."""
+    """The titles of the actions, or the values as they are shown, of which the text asks for one."""
     unread: str = ""
     """Said in place of a refusal where a message was no answer to the question, nor anything that
     documents hold: what was expected, and the question again.

@@ -18,8 +18,6 @@ from groundup.actions.read_numbers import NUMBER
 from groundup.actions.read_words import read_choices, read_codes
 from groundup.actions.reading import Reading, blanked
 from groundup.actions.state import HeldValue, LastDone, Wish
-from groundup.language.stop_words import STOP_WORDS
-from groundup.language.terms import words
 
 UNASKED = ("statement", "question")
 MAX_WISHES, MAX_CLAUSES = 3, 12
@@ -79,8 +77,6 @@ _HAVING = re.compile(
 # "two tables, the other for 6"
 _TWO = re.compile(r"\b(?:two|2)\s+((?:\w+\s+)?\w+s)\b", re.I)
 _THE_OTHER = re.compile(r"\b(?:(?:the|an?) (?:other|second|2nd)|another|one more)(?: one)?\b", re.I)
-_FIRST = re.compile(r"\b(?:first|former|1st)\b", re.I)
-_SECOND = re.compile(r"\b(?:second|latter|last|2nd)\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -347,19 +343,3 @@ def reference_of(
         if slot.type == "name" and slot.accepts(value) and slot.name in last.said:
             found[slot.name] = HeldValue(str(value), "known", shown=last.said[slot.name])
     return found
-
-
-def wish_meant(message: str, titles: Sequence[str]) -> int | None:
-    """Return which of two actions a reply names, by the words of their titles or "the first"; None:
-    it can't be told.
-
-    >>> wish_meant("cancel it please", ["Move a flight", "Cancel a booking"])
-    1
-    """
-    for place, pattern in enumerate((_FIRST, _SECOND)):
-        if pattern.search(message) and place < len(titles):
-            return place
-    own, as_typed = words_of(message) - VALUE_TYPES, {*words(message)} - STOP_WORDS["en"]
-    named = [len(own & words_of(title)) + len(as_typed & set(words(title))) for title in titles]
-    best = max(named, default=0)
-    return named.index(best) if best and named.count(best) == 1 else None

@@ -8,7 +8,7 @@ from cafe_talk import TODAY, Talker
 
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import UNKNOWN_THING, MessageEncoder
+from groundup.actions.intent_meaning import REMARK, UNKNOWN_THING, MessageEncoder
 from groundup.actions.intent_words import in_small_letters, ordered_thing
 from groundup.actions.message_form import ORDERS, is_denied, message_form
 from groundup.actions.read_words import read_names
@@ -132,6 +132,16 @@ def test_what_is_only_told_is_begun_with_its_title(guest: Talker) -> None:
     assert guest.hear("that's all, thanks").kind == "cancelled"
 
 
+def test_another_actions_order_changes_nothing_that_waits_for_a_yes(guest: Talker) -> None:
+    weigh(guest, sure="book_table", book_table=3.0)
+    guest.hear("a table for two on Friday 4 December at 7 pm, the name is Ada Brook")
+    weigh(guest, sure="send_feedback", send_feedback=3.0, book_table=-3.0)
+    turn = guest.hear("send them feedback on the soup of Tuesday 8 December")
+    assert turn.text.startswith("I'll come to that next. First: A table for 2 on Friday 4")
+    weigh(guest, sure="send_feedback", send_feedback=3.0, book_table=-3.0)
+    assert "Tuesday 8 December" in guest.hear("no, make it Tuesday 8 December").text
+
+
 def test_a_thing_of_which_no_text_speaks_is_marked(cafe: Path) -> None:
     def embed(texts: object) -> np.ndarray:
         return np.ones((len(list(texts)), 384), dtype=np.float32) / 384**0.5  # type: ignore[call-overload]
@@ -139,11 +149,13 @@ def test_a_thing_of_which_no_text_speaks_is_marked(cafe: Path) -> None:
     actions = ActionDesk(cafe, today=TODAY).actions.actions
     chooser = ActionChooser(actions, MessageEncoder(embed, embed))
 
-    def marks(said: str) -> set[float]:
-        return {part["cancel_booking"][UNKNOWN_THING] for part in chooser.features(said)}
+    def marks(said: str, mark: str = UNKNOWN_THING) -> set[float]:
+        return {part["cancel_booking"][mark] for part in chooser.features(said)}
 
     assert marks("please cancel my netflix account") == {1.0}
     assert marks("please cancel my reservation") == marks("cancel it") == {0.0}
+    assert marks("Thanks for cancelling my table.", REMARK) == {1.0}
+    assert marks("I'd like to cancel my table, thanks", REMARK) == {0.0}
     assert ordered_thing("cancel my flight to Rome", ORDERS) == {"ownbook"}
 
 

@@ -98,12 +98,53 @@ def test_which_of_two_actions_is_asked_and_the_values_stay(guest: Talker) -> Non
     assert waiting is not None
     assert (waiting.text, waiting.choices) == (asked.text, asked.choices)
     again = guest.hear("yes")
-    assert again.text == f"I expected one of the two. {asked.text}"
+    assert again.text == (
+        'Which of the two, please: 1 for "Book a table" or 2 for "Cancel a booking"?'
+    )
     for reply in ("Book a table", "book", "the first one", "I want to book one"):
         guest.said = guest.said[:1]  # as a page that is reloaded
         chosen = guest.hear(reply)
         assert (chosen.action.name, chosen.values["guests"].value) == ("book_table", 2)
         assert chosen.read == (), "its places are in an earlier message"
+
+
+@pytest.mark.parametrize("yes", ["yes", "Oh yes, that would be a weight off my mind"])
+def test_a_second_yes_to_a_question_of_two_takes_the_first(guest: Talker, yes: str) -> None:
+    first = guest.hear("my table for two people on 2026-12-04", yes, "yes please")
+    said = "I take the first: Book a table: 2 people, Friday 4 December 2026. At what time?"
+    assert (first.action.name, first.text) == ("book_table", said)
+    assert guest.hear("19:00", "Ada Brook").kind == "confirm", "nothing is done on these"
+
+
+@pytest.mark.parametrize(
+    ("reply", "action"),
+    [
+        ("2", "cancel_booking"),
+        ("B please", "cancel_booking"),
+        ("yes, number one", "book_table"),
+        ("yes, cancel it", "cancel_booking"),
+    ],
+)
+def test_a_place_or_a_word_decides_which_of_two(guest: Talker, reply: str, action: str) -> None:
+    assert guest.hear("my table", "yes", reply).action.name == action
+
+
+def test_which_of_two_values_a_reply_means(cafe: Path) -> None:
+    def talk(*said: str) -> Talker:
+        guest = Talker(ActionDesk(cafe, today=TODAY), "-".join(said))
+        guest.hear("book a table for 2 on the 12th or 13th of December at 7 pm", *said)
+        return guest
+
+    days = ("Saturday 12 December 2026", "Sunday 13 December 2026")
+    question = f"Do you mean {days[0]} or {days[1]}?"
+    asked = talk("Yes please, you are a life saver")
+    again = asked.desk.pending(asked.name, asked.said)
+    assert again is not None and (again.text, again.choices) == (question, days)
+    assert again.unread == f"Which one, please? {question}"
+    assert asked.hear("yes").text == f"I take the first: {days[0]}. In whose name?"
+    for reply, day in (("yes, the Sunday", 13), ("the first one", 12), ("the 14th", 14)):
+        assert talk("yes", reply).hear("Ada").values["day"].value == f"2026-12-{day}"
+    assert talk("no").hear("the 13th").text == "In whose name?"
 
 
 @pytest.mark.parametrize("reply", ["no", "neither", "don't cancel it", "leave it"])
