@@ -22,7 +22,6 @@ from groundup.actions.endings import (
     undo_refusal,
     with_offer,
 )
-from groundup.actions.intent import NEAR
 from groundup.actions.message_form import asks_in_words, asks_something
 from groundup.actions.message_values import MessageValues, said_anew
 from groundup.actions.own_words import own_words
@@ -59,7 +58,6 @@ from groundup.actions.templates import fill
 from groundup.actions.wishes import (
     MAX_WISHES,
     by_codes,
-    corrects,
     wishes_of,
 )
 
@@ -225,7 +223,7 @@ class Dialogue(SettingApart):
             name not in held or held[name].value != each.value for name, each in read.values.items()
         )
         is_shown = self.state.waits == "confirm"
-        if is_shown and changes and (asks_beside(self.own) or self._orders_another(action)):
+        if is_shown and changes and asks_beside(self.own):
             return self._other_wish(action)
         if is_shown and not changes and not read.unclear:
             if says_yes:
@@ -290,16 +288,6 @@ class Dialogue(SettingApart):
         if not chosen and value in known and names_none(self.message):
             chosen = {asked.name: HeldValue(str(value), "known", shown=str(value))}
         return replace(read, values={**read.values, **chosen})
-
-    def _orders_another(self, action: Action) -> bool:
-        """Whether a message orders another action than the one whose values are shown, and changes
-        none of these: "book the maths teacher for Callum".
-        """
-        names = {each.action for each in wishes_of(self.message, self.chooser)}
-        if not names or action.name in names or corrects(self.message, 0):
-            return False
-        odds = self.chooser.odds(self.own)
-        return bool(odds) and odds[action.name] < NEAR
 
     def _again(self) -> Step:
         """Ask the question that waits once more, with what an answer looks like."""

@@ -132,16 +132,6 @@ def test_what_is_only_told_is_begun_with_its_title(guest: Talker) -> None:
     assert guest.hear("that's all, thanks").kind == "cancelled"
 
 
-def test_another_actions_order_changes_nothing_that_waits_for_a_yes(guest: Talker) -> None:
-    weigh(guest, sure="book_table", book_table=3.0)
-    guest.hear("a table for two on Friday 4 December at 7 pm, the name is Ada Brook")
-    weigh(guest, sure="send_feedback", send_feedback=3.0, book_table=-3.0)
-    turn = guest.hear("send them feedback on the soup of Tuesday 8 December")
-    assert turn.text.startswith("I'll come to that next. First: A table for 2 on Friday 4")
-    weigh(guest, sure="send_feedback", send_feedback=3.0, book_table=-3.0)
-    assert "Tuesday 8 December" in guest.hear("no, make it Tuesday 8 December").text
-
-
 def test_a_thing_of_which_no_text_speaks_is_marked(cafe: Path) -> None:
     def embed(texts: object) -> np.ndarray:
         return np.ones((len(list(texts)), 384), dtype=np.float32) / 384**0.5  # type: ignore[call-overload]
