@@ -407,6 +407,7 @@ def convert(
     """
     from groundup.cache import stored_bytes
     from groundup.device import select_compute
+    from groundup.evaluate.memorisation import memorised_of
     from groundup.weights.formats import FORMATS, check_target, export
     from groundup.weights.model_io import open_model
     from groundup.weights.modelfile import create_in_ollama, require_ollama
@@ -441,19 +442,6 @@ def convert(
         created=create,
         memorised=memorised_of(opened, progress) if check else None,
     )
-
-
-def memorised_of(opened: "OpenModel", progress: Progress) -> "MemorisationResults | None":
-    """Return None for a model that is no pretraining run with its training text."""
-    from groundup.data.preparation.trained_on import data_folder
-    from groundup.device import select_compute
-    from groundup.evaluate.config import ITEMS
-    from groundup.evaluate.memorisation import find_memorised
-
-    if opened.kind != "language" or data_folder(opened.path) is None:
-        return None
-    compute = select_compute("cpu")
-    return find_memorised(opened, items=ITEMS, seed=0, compute=compute, progress=progress)
 
 
 def parity(

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from groundup.actions.world import WORLD_FILE
-from groundup.api.models import memorised_of
 from groundup.bundle import start
 from groundup.bundle.assistant import (
     CACHE,
@@ -39,6 +38,7 @@ from groundup.bundle.interpreter import (
 from groundup.bundle.wheels import folder_bytes
 from groundup.device import select_compute
 from groundup.errors import ConfigError, ModelError
+from groundup.evaluate.memorisation import memorised_of
 from groundup.files import atomic_folder, write_json, write_text
 from groundup.lab.live.contents import MAX_PARAMETERS, page_contents
 from groundup.lab.live.live_page import write_live_page

@@ -263,8 +263,8 @@ def command(
 
 def _write_live(model: str, reading: TextToRead, page: Path, as_json: bool) -> None:
     """Write the page with the model inside, which says what the model repeats of its texts."""
-    from groundup.api.models import memorised_of
     from groundup.device import select_compute
+    from groundup.evaluate.memorisation import memorised_of
     from groundup.lab.live.contents import page_contents
     from groundup.lab.live.live_page import START, write_live_page
     from groundup.weights.model_io import open_model

@@ -19,9 +19,10 @@ from pathlib import Path
 from groundup.data.preparation.trained_on import data_folder
 from groundup.data.processing.personal_data import KINDS, find
 from groundup.data.split import TRAIN, VALIDATION, DocumentFile, split_file
-from groundup.device import Compute
+from groundup.device import Compute, select_compute
 from groundup.engine.score import ScoredContinuation, score
 from groundup.errors import DataError
+from groundup.evaluate.config import ITEMS
 from groundup.evaluate.item_overlap import MAX_BYTES
 from groundup.evaluate.metrics import wilson_bounds
 from groundup.evaluate.task import language_model
@@ -139,6 +140,14 @@ def find_memorised(
     repeated = [_repeated(one, tokenizer) for one in asked[TRAIN] if one.result.is_greedy]
     repeated.sort(key=lambda text: (text.kind == PASSAGES, -text.tokens))
     return MemorisationResults(tuple(rows), tuple(repeated))
+
+
+def memorised_of(opened: OpenModel, progress: Progress) -> MemorisationResults | None:
+    """Return None for a model that is no pretraining run with its training text."""
+    if opened.kind != "language" or data_folder(opened.path) is None:
+        return None
+    compute = select_compute("cpu")
+    return find_memorised(opened, items=ITEMS, seed=0, compute=compute, progress=progress)
 
 
 def _ask(

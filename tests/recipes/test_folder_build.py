@@ -1,6 +1,7 @@
 """A build of a folder of texts, whole but for its export: its stages, its closing lines, and which of its models the verbs open."""
 
 import json
+import re
 import shutil
 import sys
 from dataclasses import asdict
@@ -102,6 +103,7 @@ def test_the_page_with_the_model_inside_lies_beside_the_report_and_is_linked(
     words = read_json(own / "build.json")["stages"]["evaluate"]["facts"]["example"]
     live, link = (own / LIVE_NAME).read_text(), f'<a href="{LIVE_NAME}">'
     assert f">{words}</textarea>" in live
+    assert re.search(r"passages: \d+ of \d+ repeated", live)
     assert link in (own / "report.html").read_text()
     assert f"Open the model:   {own / LIVE_NAME}" in _summary(read_build(own), own)
     assert link not in write_page(own, tmp_path / "elsewhere.html").read_text()
@@ -126,7 +128,7 @@ def test_a_model_that_the_page_can_not_hold_is_said_and_leaves_no_older_page(
     said, build = Said(), tmp_path / "build"
     shutil.copytree(own, build)
     monkeypatch.setattr(report_stage, "MOST_PARAMETERS", most)
-    monkeypatch.setattr(report_stage, "write_live_page", refuse)
+    monkeypatch.setattr(report_stage, "page_contents", refuse)
     recipe = load_recipe(str(build / "recipe.toml"), BuildConfig())
     place = (build, build, recipe, 1.0, Compute(torch.device("cpu")), said)
     found = report_stage.run(StageContext(*place, sizes={}, record=lambda: None))  # type: ignore[arg-type]

@@ -3,10 +3,13 @@ model that is small enough, a page with the model inside (`lab/live`), which the
 """
 
 import os
+import time
 from pathlib import Path
 
 from groundup.device import select_compute
 from groundup.errors import ModelError
+from groundup.evaluate.memorisation import memorised_of
+from groundup.lab.live.contents import page_contents
 from groundup.lab.live.live_page import START, write_live_page
 from groundup.language.messages import system_language
 from groundup.recipes.stage import Stage, StageContext, StageResult
@@ -14,10 +17,12 @@ from groundup.report.pages.build_page import REPORT_NAME, write_page
 from groundup.report.report_data import read_report_data
 from groundup.report.values import text
 from groundup.runs import LIVE_NAME
-from groundup.weights.model_io import open_model
+from groundup.weights.model_io import OpenModel, open_model
 
 # A page of 27 MB.
 MOST_PARAMETERS = 5_000_000
+# Of measuring what a model repeats of its texts, on one thread of an AMD EPYC.
+SECONDS_A_PARAMETER = 2.5e-6
 
 
 def run(context: StageContext) -> StageResult:
@@ -43,16 +48,33 @@ def write_live(context: StageContext) -> Path | None:
         return None
     beginning = text(read_report_data(context.build).facts("evaluate"), "example") or START
     try:
-        write_live_page(opened, path, text=beginning)
+        contents = page_contents(opened)  # refused before the texts are read
+        memorised = _memorised(context, opened, contents.parameters)
+        write_live_page(opened, path, text=beginning, contents=contents, memorised=memorised)
     except ModelError as error:
         context.progress.say(f"      note: no page with the model inside: {error.message}")
         return None
     return path
 
 
+def _memorised(
+    context: StageContext, opened: OpenModel, parameters: int
+) -> dict[str, object] | None:
+    """What it repeats of its texts; None: there is no time to measure it, or the texts are gone,
+    and the page says how it is measured.
+    """
+    needed_s = SECONDS_A_PARAMETER * parameters
+    if context.lack_of_time("memorised", needed_s, time.monotonic()):
+        return None
+    found = memorised_of(opened, context.progress)
+    if found is None:
+        return None
+    return found.to_plain()
+
+
 STAGE = Stage(
     "report",
-    2,
+    3,
     run,
     share=0.01,
     describe=lambda recipe: "one HTML page; of a small own model one with the model inside",
