@@ -18,7 +18,7 @@ from groundup.engine.sampling import Sampling
 from groundup.errors import ModelError
 from groundup.lab.live import contents as live_contents
 from groundup.lab.live.contents import page_contents
-from groundup.lab.live.live_page import render_live, write_live_page
+from groundup.lab.live.live_page import START, render_live, write_live_page
 from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.bytelevel import SPLITS, ByteLevel
 from groundup.tokenizer.fast import Tokenizer
@@ -27,6 +27,7 @@ from groundup.weights.model_io import OpenModel, save_model
 from tests.live_shapes import SHAPES, needs_node, open_shape, run_in_node
 
 TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer."
+NOTEBOOKS = Path(__file__).parents[2] / "groundup" / "course" / "notebooks"
 COUNT = 5  # tokens of each answer
 MARKUP = "</script><script>alert(1)</script>"
 REPEATED = {
@@ -58,6 +59,15 @@ def test_the_page_is_within_its_size_and_holds_no_markup_and_no_address(
     assert "://" not in written
     assert re.search("passages: 1 of 8 repeated", written)
     assert "was not measured" in render_live(contents, "tiny", "", None)
+
+
+def test_each_place_that_the_course_names_is_in_the_page(opened: OpenModel) -> None:
+    page, named = render_live(page_contents(opened), "tiny", "", None), set()
+    for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for place in re.findall(r"model\.html#([\w-]+)", notebook.read_text()):
+            assert f' id="{place}"' in page, (notebook.name, place)
+            named.add(notebook.name[:2])
+    assert named >= {"02", "03", "04", "05", "06", "07"}
 
 
 @needs_node
@@ -240,7 +250,11 @@ def test_a_token_is_written_chosen_again_and_replaced(
     page.locator(".token[aria-current]").press("ArrowLeft")
     page.fill("#temperature", "0")
     assert page.locator("#distribution tr").first.inner_text().endswith("100 %")
+    page.select_option("#choose-text", index=1)
+    assert page.input_value("#text") == START
+    page.wait_for_selector("#status:has-text('tokens.')")
     page.fill("#text", "")
+    assert page.input_value("#choose-text") == ""
     assert page.locator("#written-text").is_hidden()
     page.wait_for_selector("#question:has-text('Type a text')")
     page.fill("#text", "to be " * 60)
@@ -276,7 +290,7 @@ def test_on_paper_there_is_every_step_and_nothing_to_press(
     page.goto(file.as_uri())
     page.locator("#tokens button").first.wait_for()
     page.emulate_media(media="print")
-    for pressed in ("#write", "#temperature", "#train", "#changes", ".inside-bar", "header nav"):
+    for pressed in "#choose-text #write #temperature #train #changes .inside-bar nav".split():
         assert not page.locator(pressed).first.is_visible(), pressed
     assert page.locator("#tokens button").first.is_visible()
     assert page.locator("#inside h3").count() == page.locator("#inside h3:visible").count() > 10

@@ -88,7 +88,8 @@ def _summary(summary: FaithfulnessSummary, interval: tuple[float, float] | None)
         "A graph is the fewest parts of the model (tokens, heads, networks, features) that alone "
         "bring a prediction back, where all other parts are at their means over other texts. "
         f"Between {1 - LIMIT:.1f} and {1 + LIMIT:.1f} of what the whole model does it counts as "
-        f"explained; more than {MOST} parts are not shown."
+        f"explained; more than {MOST} parts are not shown. Each graph was tried on the model as a "
+        "whole; its edges were not tried one by one, their weights are computed from gradients."
     )
     shares, count = summary["faithfulness"], summary["texts"]
     said = (

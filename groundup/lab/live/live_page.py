@@ -64,6 +64,14 @@ STYLES = (
     "print.css",
 )
 START = "Once upon a time"
+# To choose from, of kinds that heads treat differently: a story, names that come again, a line that
+# repeats itself, a row that goes on.
+TEXTS = (
+    START,
+    "The king spoke to the queen, and the queen spoke to the",
+    "red, blue, green, red, blue, green, red,",
+    "Monday, Tuesday, Wednesday,",
+)
 WRITTEN_TOKENS = 40
 # Continuations that are shown of those that the model repeats.
 SHOWN = 20
@@ -108,7 +116,8 @@ def render_live(
         "training": contents.training,
     }
     training = train_controls([each["config"] for each in contents.training["small"]])
-    main = node("main", controls(text, contents.config, training), _repeats(memorised))
+    parts = controls(text, contents.config, training, choice=_text_choice(text))
+    main = node("main", parts, _repeats(memorised))
     body = node(
         "body",
         _opening(contents, name),
@@ -214,6 +223,14 @@ def controls(
     )
     needs = node("noscript", node("p", "The model runs as JavaScript, which is switched off here."))
     return [needs, node("p", id="failure", hidden="hidden", role="alert"), written]
+
+
+def _text_choice(text: str) -> Node:
+    """One of TEXTS or the page's own in place of what stands in the box."""
+    options = [node("option", each, value=each) for each in dict.fromkeys((text, *TEXTS))]
+    typed = node("option", "one of your own, typed", value="")
+    chosen = node("select", options, typed, id="choose-text")
+    return node("label", "or choose one ", chosen)
 
 
 TOKENS = (

@@ -30,7 +30,16 @@ class LivePage {
   }
 
   listen() {
-    byId("text").addEventListener("input", () => this.readText());
+    const text = byId("text"), choice = byId("choose-text");
+    text.addEventListener("input", () => {
+      if (choice) choice.value = "";
+      this.readText();
+    });
+    choice?.addEventListener("change", () => {
+      text.value = choice.value;
+      if (!choice.value) text.focus();
+      this.readText();
+    });
     if (this.chat) byId("as-question").addEventListener("change", () => this.readText());
     byId("next").addEventListener("click", () => this.write(1));
     byId("write").addEventListener("click", () => this.write(Number(byId("tokens-to-write").value) || 20));
