@@ -9,12 +9,14 @@ from groundup.cli.console import console_progress
 from groundup.device import select_compute
 from groundup.files import write_bytes
 from groundup.lab.attention import attention_picture
-from groundup.lab.drawing.attention import draw_maps
+from groundup.lab.drawing.attention import square, token_axes
 from groundup.lab.drawing.embeddings import draw_neighbours, draw_schemes
 from groundup.lab.drawing.tracing import draw_trace
 from groundup.lab.neighbours import neighbours
 from groundup.lab.patching import causal_trace
 from groundup.lab.positions import position_picture
+from groundup.lab.style import LABEL_SIZE, finish, pyplot
+from groundup.lab.values import AttentionPicture
 from groundup.lab.views import VIEWS, function, look_inside
 from groundup.weights.model_io import open_model
 
@@ -23,6 +25,15 @@ MODEL = "smollm2-135m-instruct"
 TEXT = "When Mary and John went to the shop, John gave a book to Mary. When Anna and Paul went to the park, Paul gave a ball to"
 SHORT = "The cat sat on the mat"
 DOTS_PER_INCH = 100
+# What a page of the site shows as large as it is drawn: some 740 pixels, at most four panels.
+LENS_TOKENS, LENS_LAYERS = 5, 3
+# Of each pattern a head that has it clearly, as the picture of all heads says: block, head, words.
+HEADS = {
+    (17, 1): "the previous token",
+    (19, 9): "the first token",
+    (15, 4): "earlier copies of the token",
+    (19, 7): "what followed earlier copies",
+}
 # view -> file
 STILLS = {
     "kinds": "kinds",
@@ -39,19 +50,38 @@ def main() -> None:
     progress = console_progress()
     opened = open_model(MODEL, select_compute("cpu"), progress=progress)
     inside = look_inside(opened, TEXT, name=MODEL, only=tuple(STILLS), progress=progress)
+    lens = inside["views"]["lens"]
+    lens["pieces"] = lens["pieces"][:LENS_TOKENS]
+    lens["layers"] = [
+        {**layer, "cells": layer["cells"][:LENS_TOKENS]} for layer in lens["layers"][::LENS_LAYERS]
+    ]
     for name, file in STILLS.items():
         save(function(VIEWS[name].draw)(inside["views"][name]), file)
     model, tokenizer = opened.model, opened.tokenizer
     save(draw_neighbours(neighbours(model, tokenizer, "Monday")), "neighbours")
-    some = attention_picture(
-        model, tokenizer, SHORT + ", and the cat sat on the mat", blocks=range(16, 23)
-    )
-    save(draw_maps(some), "attention-maps")
+    twice = f"{SHORT}, and the cat sat on the mat"
+    save(draw_four(attention_picture(model, tokenizer, twice)), "attention-maps")
     france, italy = (f"The capital of {country} is" for country in ("France", "Italy"))
     trace = causal_trace(model, tokenizer, france, italy, progress=progress)
     save(draw_trace(trace), "tracing")
     schemes = [position_picture(scheme) for scheme in ("none", "sinusoidal", "rope", "alibi")]
     save(draw_schemes(schemes), "positions")
+
+
+def draw_four(picture: AttentionPicture) -> object:
+    """The heads of HEADS, with the tokens on their axes."""
+    figure, grid = pyplot().subplots(2, 2, figsize=(7.3, 7.8))
+    for axes, ((block, head), words) in zip(grid.flat, HEADS.items(), strict=True):
+        [found] = [
+            each for each in picture["heads"] if (each["block"], each["head"]) == (block, head)
+        ]
+        square(axes, found["weights"])
+        token_axes(axes, picture["pieces"], LABEL_SIZE)
+        if axes in grid[0]:
+            axes.set_xticks([])  # those of the row below
+        axes.set_title(f"block {block}, head {head}:\n{words}", fontsize=LABEL_SIZE)
+    title = "Four heads of SmolLM2-135M-Instruct, and what each attends to"
+    return finish(figure, title=title, caption=picture["caption"])
 
 
 def save(figure: object, name: str) -> None:

@@ -1,7 +1,7 @@
 // What is too wide for a screen scrolls in itself, by the keyboard too. A table that does is set smaller, and on a phone as a list,
 // each cell after the title of its column.
 if (typeof document !== "undefined") {
-  const scrolled = ".md-typeset__scrollwrap, .md-typeset pre > code, .md-typeset .arithmatex";
+  const scrolled = ".md-typeset__scrollwrap, .md-typeset pre > code, .md-typeset .arithmatex, .md-typeset p:has(> img)";
   const fit = () => {
     document.querySelectorAll(".md-typeset table:not([class])").forEach((table) => {
       delete table.dataset.stacked;

@@ -60,8 +60,8 @@ AGAINST = {"facecolor": PALE_TWO, "edgecolor": "black", "hatch": "////", "linewi
 
 
 def draw_lens(picture: LensPicture, *, first: int = 1) -> Any:
-    """Draw the predictions at 12 pieces from number `first` on, layers upwards; a frame marks
-    correct ones.
+    """Draw the predictions at 12 pieces from number `first` on, layers upwards (all of them, or
+    some); a frame marks correct ones.
     """
     layers, names, start = picture["layers"], token_labels(picture["pieces"]), first - 1
     shown = names[start : start + LENS_TOKENS]
@@ -78,8 +78,8 @@ def draw_lens(picture: LensPicture, *, first: int = 1) -> Any:
     labels = [f"{name[:14]}\n{following}" for name, following in zip(shown, after, strict=False)]
     field.set_xticks(range(len(labels)), labels, family="monospace", fontsize=SMALL_SIZE)
     places, ticks = few_ticks([layer["layer"] for layer in layers], 16)
-    if places[-1] != layers[-1]["layer"]:
-        places, ticks = [*places, layers[-1]["layer"]], [*ticks, str(layers[-1]["layer"])]
+    if places[-1] != len(layers) - 1:
+        places, ticks = [*places, len(layers) - 1], [*ticks, str(layers[-1]["layer"])]
     field.set_yticks(places, ticks, fontsize=SMALL_SIZE)
     name_axes(field, "token read → next token", "layer (0: before block 1)")
     _draw_bits(side, layers)
@@ -104,12 +104,11 @@ def _draw_cell(axes: Any, x: int, y: int, cell: LensCell) -> None:
 
 def _draw_bits(axes: Any, layers: Sequence[LensLayer]) -> None:
     """Draw the bits per token of each layer, over all tokens of the text."""
-    numbers = [layer["layer"] for layer in layers]
     bits = [layer["bits_per_token"] for layer in layers]
-    axes.barh(numbers, bits, color=ONE, height=0.7)
+    axes.barh(range(len(bits)), bits, color=ONE, height=0.7)
     axes.set_xscale("symlog", linthresh=1)
     axes.set_xlim(left=0)
-    axes.text(bits[-1], numbers[-1], f" {bits[-1]:.1f}", va="center", fontsize=SMALL_SIZE)
+    axes.text(bits[-1], len(bits) - 1, f" {bits[-1]:.1f}", va="center", fontsize=SMALL_SIZE)
     axes.tick_params(labelsize=SMALL_SIZE)
     plain(axes, x="bits per token\n(less is better)")
 
