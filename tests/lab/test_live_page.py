@@ -28,6 +28,7 @@ from tests.live_shapes import SHAPES, needs_node, open_shape, run_in_node
 
 TEXT = "To be, or not to be, that is the question: whether 'tis nobler in the mind to suffer."
 NOTEBOOKS = Path(__file__).parents[2] / "groundup" / "course" / "notebooks"
+PRESSED = ["#choose-text", "#write", "#temperature", "#train", "#changes", ".inside-bar", "nav"]
 COUNT = 5  # tokens of each answer
 MARKUP = "</script><script>alert(1)</script>"
 REPEATED = {
@@ -62,7 +63,7 @@ def test_the_page_is_within_its_size_and_holds_no_markup_and_no_address(
 
 
 def test_each_place_that_the_course_names_is_in_the_page(opened: OpenModel) -> None:
-    page, named = render_live(page_contents(opened), "tiny", "", None), set()
+    page, named = render_live(page_contents(opened), "tiny", "", None), set[str]()
     for notebook in sorted(NOTEBOOKS.glob("*.ipynb")):
         for place in re.findall(r"model\.html#([\w-]+)", notebook.read_text()):
             assert f' id="{place}"' in page, (notebook.name, place)
@@ -290,7 +291,7 @@ def test_on_paper_there_is_every_step_and_nothing_to_press(
     page.goto(file.as_uri())
     page.locator("#tokens button").first.wait_for()
     page.emulate_media(media="print")
-    for pressed in "#choose-text #write #temperature #train #changes .inside-bar nav".split():
+    for pressed in PRESSED:
         assert not page.locator(pressed).first.is_visible(), pressed
     assert page.locator("#tokens button").first.is_visible()
     assert page.locator("#inside h3").count() == page.locator("#inside h3:visible").count() > 10
