@@ -137,7 +137,8 @@ def test_every_view_of_the_lab_is_on_the_page_about_it() -> None:
 
 def test_every_verb_and_option_of_the_concepts_exists() -> None:
     for page in CONCEPTS:
-        for line in re.findall(r"(?:^    |`)(groundup [^`\n]+)", page.read_text(), re.MULTILINE):
+        text = page.read_text().replace("\\\n", "")
+        for line in re.findall(r"(?:^    |`)(groundup [^`\n]+)", text, re.MULTILINE):
             words = shlex.split(line)[1:]
             assert words[0] in VERBS, line
             assert {word for word in words if word.startswith("--")} <= options_of(words), line

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from groundup.cache import stored_bytes
 from groundup.config import build_config, checked_arguments
 from groundup.data.reading.data import Data
 from groundup.errors import ConfigError, DataError, MissingExtra, ModelError
@@ -405,7 +406,6 @@ def convert(
     >>> results.path.name, groundup.open_model("mine.gguf").score("to be", " or not").logprob < 0
     ('mine.gguf', True)
     """
-    from groundup.cache import stored_bytes
     from groundup.device import select_compute
     from groundup.evaluate.memorisation import memorised_of
     from groundup.weights.formats import FORMATS, check_target, export
