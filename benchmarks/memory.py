@@ -22,7 +22,20 @@ TEXTS = Path(__file__).resolve().parent.parent / "groundup"
 BANK, DREAM = TEXTS / "packs/bank/documents", TEXTS / "course/notebooks/texts/dream"
 QUESTION = "How much is a replacement card abroad?"
 BUILD = "build quickstart --budget 3m --out quickstart"
+URL = "http://127.0.0.1:8767"
+SERVE = (
+    f"serve {{}} --port 8767 & until curl -sfo models.json {URL}/v1/models; do sleep 0.2; done; "
+    f"curl -sfo answer.json {URL}/api/chat --json '{{}}'; kill -INT $!; wait $!"
+)
 WATCH = "watch quickstart --port 8766 & sleep 20; curl -so watched.html http://127.0.0.1:8766/; kill -INT $!"
+
+
+def asked(model: str, text: str) -> str:
+    """The body of a question to a server, as COMMANDS are formatted once more: with doubled braces."""
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
+    return json.dumps(body).replace("{", "{{").replace("}", "}}")
+
+
 COMMANDS = {
     "build quickstart": BUILD,
     "build a folder of texts": f"build {DREAM} --budget 1m --out dream",
@@ -45,6 +58,11 @@ COMMANDS = {
     "ask, second reader": f"ask bank2.index '{QUESTION}'",
     "search": "search bank.index card",
     "serve documents (MCP, until its input ends)": "serve bank.index --mcp stdio </dev/null",
+    "serve, a chatbot": SERVE.format("quickstart", asked("chat", "Hello")),
+    "serve, an assistant": SERVE.format("bank", asked("bank", QUESTION)),
+    "actions": "actions bank",
+    "connect": "connect llm",
+    "pull, all there": "pull smollm2-135m-instruct",
     "pack check": "pack check bank",
     "data inspect": f"data inspect {DREAM}",
     "tokenizer train": f"tokenizer train {DREAM} --out tokenizer",

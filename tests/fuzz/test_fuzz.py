@@ -1,5 +1,6 @@
 """Every reader of foreign bytes with some damaged files, the same ones each time; `make fuzz` tries others for minutes."""
 
+import faulthandler
 import os
 import random
 import sqlite3
@@ -52,6 +53,7 @@ def test_every_kind_of_fault_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyP
         if kind == b"memory":
             bytearray(2 * run.MEMORY_BYTES)
         if kind == b"end":
+            faulthandler.disable()  # the stack of each would be printed
             os.abort()
         raise {b"exception": KeyError}.get(kind, DataError)("It is refused.")
 
