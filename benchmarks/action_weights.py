@@ -199,7 +199,7 @@ def fitted(rows: Sequence[Row], request: tuple[np.ndarray, float]) -> MeaningWei
     """Return the weights of rows that have their request's."""
     names = sorted(
         {name for row in rows for part in row.parts for f in part.values() for name in f}
-        - {intent_meaning.UNKNOWN_THING, intent_meaning.REMARK}
+        - {intent_meaning.UNKNOWN_THING}
     )
     inputs, wanted, weights = [], [], []
     for row in rows:

@@ -22,7 +22,6 @@ from groundup.actions.definition import Action
 from groundup.actions.direct_wording import direct
 from groundup.actions.intent_meaning import (
     PLAIN,
-    REMARK,
     Meanings,
     MeaningWeights,
     MessageEncoder,
@@ -46,7 +45,6 @@ from groundup.actions.message_form import (
     sentence_forms,
     sentences,
 )
-from groundup.actions.remarks import is_remark
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import words
 
@@ -116,8 +114,7 @@ class ActionChooser:
             return said
         given = frozenset(labels)
         if self.meanings is None:
-            parts = [each for each in self._parts(message) if not is_remark(each[0])]
-            found = [self._words.chosen(text, form, given) for text, form in parts]
+            found = [self._words.chosen(text, form, given) for text, form in self._parts(message)]
             return max(filter(None, found), default=(0.0, None))[1]
         odds = self._odds(message, given)
         best = max(odds, key=lambda name: odds[name], default=None)
@@ -189,10 +186,8 @@ class ActionChooser:
             by_vectors = self.meanings.features(text)
             by_words = self._words.features(text, form, given)
             asks = self.meanings.weights.request_logit(self.meanings.vector(text))
-            remark = float(is_remark(text))
             for name, each in by_words.items():
                 each |= by_vectors[name]
-                each[REMARK] = remark
                 each["asks"] = asks
                 each["question asks"] = asks * (form in QUESTIONS)
             yield by_words

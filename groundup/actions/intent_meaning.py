@@ -27,9 +27,9 @@ Embed = Callable[[Sequence[str]], Vectors]
 # Forms of messages that ask for something to be done, and how much higher the least odds are for a
 # part of a message that may be a question, or only tells something.
 PLAIN, DOUBT = ("request", "please", "want", "wish"), 0.85
-# A part that orders a thing of which no text of the action speaks ("cancel my netflix"), one that only
-# tells of an action, and how much lower their odds are; by hand, not among what was fitted.
-UNKNOWN_THING, REMARK, LOWER = "unknown thing", "remark", 5.0
+# A part that orders a thing of which no text of the action speaks ("cancel my netflix"), and how much
+# lower its odds are; by hand, not among what was fitted.
+UNKNOWN_THING, LOWER = "unknown thing", 5.0
 # Vectors of messages that are kept, 1.5 to 3 kB each.
 REMEMBERED = 2048
 NEAREST = 3
@@ -112,7 +112,7 @@ def best_odds(
         for name, features in part.items():
             is_plain = any(f"form {form}" in features for form in PLAIN)
             odds = weights.logit(features) - DOUBT * (not is_plain)
-            odds -= LOWER * sum(features.get(each, 0.0) for each in (UNKNOWN_THING, REMARK))
+            odds -= LOWER * features.get(UNKNOWN_THING, 0.0)
             found[name] = max(found.get(name, -inf), odds)
     return found
 

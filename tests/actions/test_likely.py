@@ -8,7 +8,7 @@ from cafe_talk import TODAY, Talker
 
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
-from groundup.actions.intent_meaning import REMARK, UNKNOWN_THING, MessageEncoder
+from groundup.actions.intent_meaning import UNKNOWN_THING, MessageEncoder
 from groundup.actions.intent_words import in_small_letters, ordered_thing
 from groundup.actions.message_form import ORDERS, is_denied, message_form
 from groundup.actions.read_words import read_names
@@ -139,13 +139,11 @@ def test_a_thing_of_which_no_text_speaks_is_marked(cafe: Path) -> None:
     actions = ActionDesk(cafe, today=TODAY).actions.actions
     chooser = ActionChooser(actions, MessageEncoder(embed, embed))
 
-    def marks(said: str, mark: str = UNKNOWN_THING) -> set[float]:
-        return {part["cancel_booking"][mark] for part in chooser.features(said)}
+    def marks(said: str) -> set[float]:
+        return {part["cancel_booking"][UNKNOWN_THING] for part in chooser.features(said)}
 
     assert marks("please cancel my netflix account") == {1.0}
     assert marks("please cancel my reservation") == marks("cancel it") == {0.0}
-    assert marks("Thanks for cancelling my table.", REMARK) == {1.0}
-    assert marks("I'd like to cancel my table, thanks", REMARK) == {0.0}
     assert ordered_thing("cancel my flight to Rome", ORDERS) == {"ownbook"}
 
 
