@@ -4,6 +4,8 @@ from typing import TypedDict
 
 from groundup.lab.values import CaptionedTokens, Rows, TokenPiece
 
+CONFIRMED = 0.5
+
 
 class TopText(TypedDict):
     """A place where something is most active, with the tokens around it."""
@@ -105,6 +107,14 @@ class GraphEdge(TypedDict):
     """None: the prediction."""
     weight: float
     """Nats."""
+    cut: float | None
+    """What the prediction loses where this edge alone is cut, in nats; None: it was not tried."""
+
+
+def is_confirmed(edge: GraphEdge) -> bool:
+    """Whether an edge was cut, and that took at least CONFIRMED of its weight from the prediction."""
+    cut, weight = edge["cut"], edge["weight"]
+    return cut is not None and cut * weight >= CONFIRMED * weight**2 > 0
 
 
 class CircuitGraph(CaptionedTokens):

@@ -10,6 +10,7 @@ import torch
 from groundup.errors import DataError, ModelError
 from groundup.lab.circuit_values import FaithfulnessSummary
 from groundup.lab.circuits import graph as making
+from groundup.lab.circuits.edges import edges_of
 from groundup.lab.circuits.gates import GatedModel, ModelPart, gated_model
 from groundup.lab.circuits.graph import graph_of
 from groundup.lab.circuits.page import graph_sections
@@ -139,13 +140,68 @@ def test_a_graph_keeps_what_it_says_and_its_edges_add_up(
             assert source.kind == "token" or source.block <= target.block
 
 
+@torch.no_grad()
+def test_a_cut_edge_is_a_plain_intervention(made: GatedModel, ids: list[int]) -> None:
+    last, head = LENGTH - 1, ModelPart("head", 0, 1, LENGTH - 1)
+    network = ModelPart("network", 2, 0, last)
+    active = made.run(ids, made.gates(1, len(ids), 1.0))[1].feature[0, last]
+    feature = ModelPart("feature", 1, int(active.argmax()), last)
+    explained = making._Explained(made, ids, 5)
+
+    def score(*parts: ModelPart) -> float:
+        gates = made.gates(1, len(ids), 0.0)
+        gates.set(0, parts, 1.0)
+        return float(explained.score(gates))
+
+    def cuts(*parts: ModelPart) -> dict[tuple[int, int | None], float | None]:
+        with torch.enable_grad():
+            found = edges_of(made, ids, parts, explained.read)
+        return {(edge.source, edge.target): edge.cut for edge in found}
+
+    # A token that only a head reads: without the edge it is as if it were closed.
+    alone = {
+        (ModelPart("token", 0, 0, place), ModelPart("head", block, number, last))
+        for place in range(1, last)
+        for block in (0, 1)
+        for number in (0, 1, 2)
+    }
+    lost = {pair: score(*pair) - score(pair[1]) for pair in alone}
+    most = max(alone, key=lambda pair: abs(lost[pair]))
+    assert abs(lost[most]) > 1e-4
+    assert cuts(*most)[0, 1] == pytest.approx(lost[most], abs=1e-5)
+    # What a head of block 1 adds, taken from what the network of a later block reads.
+    for target in (network, feature):
+        parts = (head, target)
+        opened = made.gates(1, len(ids), 0.0)
+        opened.set(0, parts, 1.0)
+        seen = made.run(ids, opened)[1].last()
+        width = made.model.config.head_width
+        output = made.model.transformer.block(0).attention.output.weight
+        change = seen.head[0, last, 1] - made.means.head[0, last, 1]
+        added = output[:, width : 2 * width] @ change
+        block = made.model.transformer.block(target.block)
+
+        def less(_: object, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+            stream = inputs[0].clone()
+            stream[:, last] -= added  # noqa: B023
+            return (stream,)
+
+        handle = (block.feedforward_norm or block.attention_norm).register_forward_pre_hook(less)
+        without = score(*parts)
+        handle.remove()
+        assert cuts(*parts)[0, 1] == pytest.approx(score(*parts) - without, abs=1e-5)
+    assert cuts(head, network)[0, None] is not None
+
+
 def test_a_page_says_what_is_not_explained(
     model: LanguageModel, ids: list[int], tokenizer: Tokenizer
 ) -> None:
     from groundup.html_nodes import node, to_html
 
     found = graph_of(gated(model), tokenizer, ids, {})
-    known = {**found, "explained": True, "why": ""}
+    edge = {"source": 0, "target": None, "weight": 0.4}
+    edges = [{**edge, "cut": cut} for cut in (0.3, 0.1, None)]
+    known = {**found, "explained": True, "why": "", "edges": edges}
     unknown = {**found, "explained": False, "why": "the 40 largest parts alone give 0.30"}
     summary: FaithfulnessSummary = {
         "texts": 3,
@@ -160,6 +216,7 @@ def test_a_page_says_what_is_not_explained(
     page = to_html(node("main", graph_sections([known, unknown], summary, (0.1, 0.8))))
     assert page.count("Not explained: ") == 1
     assert "Explained by" in page
+    assert "The 3 largest edges, in nats; 1 of the 2 that were cut are confirmed" in page
     assert (
         "1 are explained (95 % interval 10% to 80%), and 2 are not (1 are predicted nearly as much"
         in page

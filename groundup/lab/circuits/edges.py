@@ -9,21 +9,36 @@ averaged while the graph's gates open together); its own computation on the stre
 
 (integrated gradients by the gates of its inputs), queries, keys, values and norms included. The
 weights into the prediction, in nats, add up to its log-probability with the graph's parts minus
-that with all parts at their means
+that with all parts at their means.
+
+The largest edges are tried, each alone, by cutting it in that run: v reads the stream without what
+u adds to it beside its mean, all else as it is, and what follows v is computed anew (path patching:
+Goldowsky-Dill et al. 2023, arXiv:2304.05969). What the prediction loses is the edge's cut
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from groundup.lab.circuits.gates import GatedModel, ModelPart, Outputs, read_streams
-from groundup.lab.hooks import changed
+from groundup.lab.circuits.gates import (
+    ROWS_AT_ONCE,
+    GatedModel,
+    ModelPart,
+    Outputs,
+    read_streams,
+)
+from groundup.lab.hooks import Site, changed
 
 STEPS = 8
+# Edges of the largest weights, each of which is cut alone.
+MOST_CUT = 60
+SITES: tuple[Site, Site] = ("attention", "stream")
 Read = Callable[[Float[Tensor, "B T C"]], Float[Tensor, " B"]]
 """The residual stream after the last block -> what is explained."""
 
@@ -42,13 +57,32 @@ class _Run:
     and then by the head: two rows a block, and one.
     """
 
+    def stream(self, reader: int) -> Float[Tensor, "T C"]:
+        """The stream as it is at a row of `means`."""
+        found = self.means[reader].clone()
+        for part, order, added in zip(self.graph, self.orders, self.written, strict=True):
+            if order < reader:
+                found[part.token] += added
+        return found
+
+
+class FoundEdge(NamedTuple):
+    """Between two parts, by their indices."""
+
+    source: int
+    target: int | None
+    """None: the prediction."""
+    weight: float
+    cut: float | None = None
+    """What the prediction loses without the edge, in nats; None: it was not tried."""
+
 
 def edges_of(
     gated: GatedModel, ids: Sequence[int], graph: Sequence[ModelPart], read: Read
-) -> dict[tuple[int, int | None], float]:
-    """Weights by the indices of both parts; None: the prediction."""
+) -> list[FoundEdge]:
+    """All edges, the largest first, of which MOST_CUT are tried."""
     run, slopes = _kept_run(gated, ids, graph, read)
-    found: dict[tuple[int, int | None], float] = {}
+    found: list[FoundEdge] = []
     for target, part in enumerate(graph):
         order = run.orders[target]
         sources = [
@@ -58,10 +92,15 @@ def edges_of(
         ]
         if sources:
             weights = _weights(run, sources, order, _value_of(gated, part, slopes[target]))
-            found |= {(at, target): weight for at, weight in zip(sources, weights, strict=True)}
-    everything = list(range(len(graph)))
-    weights = _weights(run, everything, len(run.means) - 1, read)
-    return found | {(at, None): weight for at, weight in zip(everything, weights, strict=True)}
+            found += map(FoundEdge, sources, [target] * len(sources), weights)
+    weights = _weights(run, range(len(graph)), len(run.means) - 1, read)
+    found += map(FoundEdge, range(len(graph)), [None] * len(graph), weights)
+    found.sort(key=lambda edge: -abs(edge.weight))
+    some, cuts = found[:MOST_CUT], list[float]()
+    for start in range(0, len(some), ROWS_AT_ONCE):
+        cuts += _cuts(gated, ids, run, some[start : start + ROWS_AT_ONCE], read)
+    tried = [edge._replace(cut=cut) for edge, cut in zip(some, cuts, strict=True)]
+    return [*tried, *found[MOST_CUT:]]
 
 
 def _order(gated: GatedModel, part: ModelPart) -> int:
@@ -100,7 +139,8 @@ def _kept_run(
             -1, *[1] * (slope[0, 0].ndim - int(part.kind in ("head", "feature")))
         )
         held.append(own.mean(dim=0))
-    written = torch.stack([_written(gated, seen.last(), part) for part in graph])
+    last = seen.last()
+    written = torch.stack([_written(gated, last, part) for part in graph])
     streams.append(final)
     means = torch.stack([stream[-1].detach() for stream in streams])
     for part, order, added in zip(graph, orders, written, strict=True):
@@ -121,14 +161,18 @@ def _written(gated: GatedModel, found: Outputs, part: ModelPart) -> Float[Tensor
     own, mean = getattr(found, part.kind), getattr(gated.means, part.kind)
     if part.kind in ("head", "network"):
         own, mean = own[part.block], mean[part.block]
-    added = _part_of(own[None], part)[0] - _part_of(mean[None], part)[0]
+    return _added(gated, part, _part_of(own[None], part)[0] - _part_of(mean[None], part)[0])
+
+
+def _added(gated: GatedModel, part: ModelPart, change: Tensor) -> Float[Tensor, " C"]:
+    """What a change of a part's output adds to the stream."""
     if part.kind == "feature":
-        return added * gated.transcoder.directions[part.number]
+        return change * gated.transcoder.directions[part.number]
     if part.kind == "head":
         width = gated.model.config.head_width
         output = gated.model.transformer.block(part.block).attention.output.weight
-        return output[:, part.number * width : (part.number + 1) * width] @ added
-    return added
+        return output[:, part.number * width : (part.number + 1) * width] @ change
+    return change
 
 
 def _weights(run: _Run, sources: Sequence[int], reader: int, value: Read) -> list[float]:
@@ -145,11 +189,25 @@ def _weights(run: _Run, sources: Sequence[int], reader: int, value: Read) -> lis
 
 
 def _value_of(gated: GatedModel, part: ModelPart, slope: Tensor) -> Read:
-    """The part's output on a stream, in the direction in which the prediction depends on it."""
-    transformer = gated.model.transformer
-    block = transformer.block(part.block)
+    """The part's output on a stream, in the direction in which the prediction depends on it. A
+    feature counts although others are larger, since which are among the largest changes by leaps.
+    """
+    if part.kind == "feature":
+        encoder = gated.transcoder.encoder
 
-    def head(stream: Tensor) -> Tensor:
+        def feature(stream: Tensor) -> Tensor:
+            inputs = _network_inputs(gated, part, stream)
+            return F.relu(inputs @ encoder.weight[part.number] + encoder.bias[part.number]) * slope
+
+        return feature
+    return lambda stream: _output(gated, part, stream) @ slope
+
+
+def _output(gated: GatedModel, part: ModelPart, stream: Float[Tensor, "B T C"]) -> Tensor:
+    """The part's own computation on a stream: [B, D] of a head, [B, C] of a network, [B] of a
+    feature.
+    """
+    if part.kind == "head":
         seen: list[Tensor] = []
 
         def keep(found: Tensor) -> Tensor:
@@ -157,18 +215,53 @@ def _value_of(gated: GatedModel, part: ModelPart, slope: Tensor) -> Read:
             return found
 
         with changed(gated.model, "head", part.block + 1, keep):
-            transformer.run_blocks(stream, part.block, part.block + 1)
-        value: Tensor = seen[0][:, part.token, part.number] @ slope
-        return value
+            gated.model.transformer.run_blocks(stream, part.block, part.block + 1)
+        return seen[0][:, part.token, part.number]
+    inputs = _network_inputs(gated, part, stream)
+    if part.kind == "feature":
+        active: Tensor = gated.transcoder(inputs)[0][:, part.number]
+        return active
+    written: Tensor = gated.model.transformer.block(part.block).feedforward(inputs)
+    return written
 
-    def network(stream: Tensor) -> Tensor:
-        norm = block.feedforward_norm or block.attention_norm
-        assert norm is not None
-        inputs = norm(stream[:, part.token])
-        if part.kind == "network":
-            written: Tensor = block.feedforward(inputs) @ slope
-            return written
-        encoder = gated.transcoder.encoder
-        return F.relu(inputs @ encoder.weight[part.number] + encoder.bias[part.number]) * slope
 
-    return {"head": head}.get(part.kind, network)
+def _network_inputs(
+    gated: GatedModel, part: ModelPart, stream: Float[Tensor, "B T C"]
+) -> Float[Tensor, "B C"]:
+    block = gated.model.transformer.block(part.block)
+    norm = block.feedforward_norm or block.attention_norm
+    assert norm is not None
+    inputs: Tensor = norm(stream[:, part.token])
+    return inputs
+
+
+@torch.no_grad()
+def _cuts(
+    gated: GatedModel, ids: Sequence[int], run: _Run, edges: Sequence[FoundEdge], read: Read
+) -> list[float]:
+    """What the prediction loses without each edge alone, in nats."""
+    final = run.stream(len(run.means) - 1)
+    gates = gated.gates(len(edges), len(ids), 0.0)
+    # What a cut changes in the stream, by where it enters: behind a block's attention, or the block.
+    shifts = {site: torch.zeros(len(gates.network[0]), len(edges), *final.shape) for site in SITES}
+    direct = torch.zeros(len(edges), *final.shape)
+    for row, edge in enumerate(edges):
+        gates.set(row, run.graph, 1.0)
+        source = run.graph[edge.source]
+        if edge.target is None:
+            direct[row, source.token] = run.written[edge.source]
+            continue
+        target = run.graph[edge.target]
+        both = run.stream(run.orders[edge.target]).repeat(2, 1, 1)
+        both[1, source.token] -= run.written[edge.source]
+        as_it_is, without = _output(gated, target, both)
+        site = SITES[target.kind != "head"]
+        change = _added(gated, target, without - as_it_is)
+        shifts[site][target.block, row, target.token] = change
+    with ExitStack() as hooks:
+        for site, of_blocks in shifts.items():
+            for block, shift in enumerate(of_blocks, start=1):
+                hooks.enter_context(changed(gated.model, site, block, shift.add))
+        found, _ = gated.run(ids, gates)
+    lost: list[float] = (read(final[None]) - read(found - direct)).tolist()
+    return lost

@@ -221,11 +221,13 @@ def _edges(explained: _Explained, graph: Sequence[ModelPart]) -> list[GraphEdge]
     if not graph:
         return []
     found = edges_of(explained.gated, explained.ids, graph, explained.read)
-    edges = [
-        GraphEdge(source=source, target=target, weight=round(weight, DECIMALS))
-        for (source, target), weight in found.items()
-    ]
-    return sorted(edges, key=lambda edge: -abs(edge["weight"]))
+    edges: list[GraphEdge] = []
+    for source, target, weight, cut in found:
+        if cut is not None:
+            cut = round(cut, DECIMALS)
+        weight = round(weight, DECIMALS)
+        edges.append({"source": source, "target": target, "weight": weight, "cut": cut})
+    return edges
 
 
 def _node(

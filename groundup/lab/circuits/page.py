@@ -12,11 +12,13 @@ from groundup import __version__
 from groundup.files import write_text
 from groundup.html_nodes import Child, Node, foreign, node, read_asset, to_html
 from groundup.lab.circuit_values import (
+    CONFIRMED,
     CircuitGraph,
     FaithfulnessSummary,
     FeatureList,
     FeatureValues,
     GraphEdge,
+    is_confirmed,
 )
 from groundup.lab.circuits.graph import LIMIT, MOST
 from groundup.lab.circuits.tables import table, top_places
@@ -89,7 +91,10 @@ def _summary(summary: FaithfulnessSummary, interval: tuple[float, float] | None)
         "bring a prediction back, where all other parts are at their means over other texts. "
         f"Between {1 - LIMIT:.1f} and {1 + LIMIT:.1f} of what the whole model does it counts as "
         f"explained; more than {MOST} parts are not shown. Each graph was tried on the model as a "
-        "whole; its edges were not tried one by one, their weights are computed from gradients."
+        "whole, and its largest edges one by one: an edge is confirmed where the prediction loses "
+        f"at least {CONFIRMED:.0%} of its weight when the later part alone no longer reads what "
+        "the earlier one writes. Weights are computed from gradients, along a way on which all "
+        "parts open together, so some are not confirmed."
     )
     shares, count = summary["faithfulness"], summary["texts"]
     said = (
@@ -131,9 +136,13 @@ def _graph(graph: CircuitGraph) -> Node:
             node("td", foreign(names[edge["source"]])),
             node("td", _target(edge, names)),
             node("td", f"{edge['weight']:+.2f}", class_="number"),
+            node("td", _cut(edge), class_="number"),
+            node("td", ("no", "yes")[is_confirmed(edge)]),
         )
         for edge in graph["edges"][:SHOWN_EDGES]
     ]
+    tried = [edge for edge in graph["edges"] if edge["cut"] is not None]
+    confirmed = f"{sum(map(is_confirmed, tried))} of the {len(tried)} that were cut are confirmed"
     alt = f"The graph as a picture; its largest edges stand below. {graph['caption']}"
     shown = foreign(shown_name(graph["decision"]))
     return node(
@@ -148,10 +157,16 @@ def _graph(graph: CircuitGraph) -> Node:
         ),
         node(
             "details",
-            node("summary", f"The {len(rows)} largest edges, in nats"),
-            table(("from", "to", "weight"), rows),
+            node("summary", f"The {len(rows)} largest edges, in nats; {confirmed}"),
+            table(("from", "to", "weight", "lost when cut", "confirmed"), rows),
         ),
     )
+
+
+def _cut(edge: GraphEdge) -> str:
+    if edge["cut"] is None:
+        return ""
+    return f"{edge['cut']:+.2f}"
 
 
 def _target(edge: GraphEdge, names: Sequence[str]) -> Child:

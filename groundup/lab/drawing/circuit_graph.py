@@ -3,7 +3,7 @@
 from collections import defaultdict
 from typing import Any
 
-from groundup.lab.circuit_values import CircuitGraph, GraphNode
+from groundup.lab.circuit_values import CircuitGraph, GraphNode, is_confirmed
 from groundup.lab.style import (
     ONE,
     SMALL_SIZE,
@@ -18,12 +18,12 @@ from groundup.palette import PIECES
 COLUMN_INCHES, ROW_INCHES = 0.8, 0.6
 # Edges that are drawn: those of the largest weights, and none below this share of the largest.
 MOST_EDGES, LEAST_SHARE = 60, 0.04
-THICKEST = 3.5
+THICKEST, UNCONFIRMED = 3.5, 0.12
 SHADES = dict(zip(("token", "head", "network", "feature"), PIECES, strict=True))
 LEGEND = (
     "A line goes from what is read to what reads it, thicker for a larger weight, dashed where it "
-    "lowers the prediction; head 3.2 is block 3's head 2. Numbers: effects on the log-probability, "
-    "in nats."
+    "lowers the prediction, and pale where cutting it alone did not confirm it; head 3.2 is block "
+    "3's head 2. Numbers: effects on the log-probability, in nats."
 )
 Place = tuple[float, float]
 
@@ -98,7 +98,8 @@ def _draw_edges(axes: Any, values: CircuitGraph, places: list[Place], end: Place
             style = {"color": TWO, "linestyle": "dashed"}
         width = 0.4 + THICKEST * share
         points = [x, target[0]], [y + 0.18, target[1] - 0.18]
-        axes.plot(*points, linewidth=width, alpha=0.55, zorder=1, solid_capstyle="butt", **style)
+        alpha = (UNCONFIRMED, 0.55)[is_confirmed(edge)]
+        axes.plot(*points, linewidth=width, alpha=alpha, zorder=1, solid_capstyle="butt", **style)
 
 
 def _box(axes: Any, x: float, y: float, label: str, colour: str) -> None:
