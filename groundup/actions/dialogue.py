@@ -55,11 +55,14 @@ from groundup.actions.state import (
     Wish,
 )
 from groundup.actions.templates import fill
+from groundup.actions.told_options import told_option
 from groundup.actions.wishes import (
     MAX_WISHES,
     by_codes,
     wishes_of,
 )
+from groundup.language.stop_words import STOP_WORDS
+from groundup.language.terms import words
 
 # So many words of a yes ask for nothing else.
 SHORT = 8
@@ -243,7 +246,10 @@ class Dialogue(SettingApart):
         if self.state.guessed:
             self.state = ActionState(last=self.state.last, unsettled=self.state.unsettled)
             return self._begin()
-        return self._other_wish(action)
+        made = self._other_wish(action)
+        if made.turn is None and asked is not None and not asks_something(self.message):
+            return self._told_reply(action, asked) or made
+        return made
 
     def _nothing_more(self, action: Action) -> str:
         """Return what is said to a no: that nothing was done, but right behind something that was."""
@@ -268,6 +274,8 @@ class Dialogue(SettingApart):
         others as wishes; the row that it describes.
         """
         asked = action.slot(self.state.asked)
+        if asked is not None and (other := self._of_other_slot(action, asked)).values:
+            return other
         read = self._read(action, self.message, 0, asked)
         if asked is not None and asked.name in read.unclear:
             first, *others = by_codes(action, self.message)
@@ -288,6 +296,42 @@ class Dialogue(SettingApart):
         if not chosen and value in known and names_none(self.message):
             chosen = {asked.name: HeldValue(str(value), "known", shown=str(value))}
         return replace(read, values={**read.values, **chosen})
+
+    def _of_other_slot(self, action: Action, asked: Slot) -> MessageValues:
+        """Return the value of another slot that has none yet, where the reply to the question for a
+        name is nothing else: the branch "Thornleigh" is no pet's name. Said again, it is.
+        """
+        if asked.type != "name" or asked.among:
+            return MessageValues()
+        read = self._read(action, self.message)
+
+        def is_all(name: str) -> bool:
+            slot, value = action.slot(name), read.values.get(name)
+            if slot is None or value is None or name in self.state.values:
+                return False
+            rest = f"{self.message[: value.start]} {self.message[value.end :]}"
+            return slot.type not in ("name", "number") and not set(words(rest)) - STOP_WORDS["en"]
+
+        return read.only(is_all)
+
+    def _told_reply(self, action: Action, asked: Slot) -> Step | None:
+        """Take the option that a reply tells, or ask which one of the two that are nearest."""
+        if asked.type != "choice" or self.chooser.meanings is None:
+            return None
+        told = told_option(action, asked, self.message, self.chooser.meanings, least_words=1)
+        if told is None or not (told.is_clear or told.is_either):
+            return None
+        held, names = self.state.values, (told.option, told.next_one)
+        place = told.start, told.end
+        options = [HeldValue(name, "asked", *place, name) for name in names]
+        chosen = {**held, asked.name: options[0]}
+        if told.is_clear and advance(action, self.world, chosen, self.known).refused is None:
+            return self._go_on(action, chosen, MessageValues())
+        question = action.say("unclear", values=f" {action.say('or')} ".join(names))
+        if self.state.question != asked.ask:  # two were named before
+            return None
+        read = MessageValues({}, {asked.name: question}, {asked.name: tuple(options)})
+        return self._go_on(action, held, read)
 
     def _again(self) -> Step:
         """Ask the question that waits once more, with what an answer looks like."""

@@ -37,9 +37,6 @@ NEAREST = 3
 TEMPERATURE = 0.05
 # Strength of the regression's penalty (docs/log.md).
 PENALTY = 0.5
-# The least score of an option for a part of a message (a regression to 1 for its texts), and how
-# much it is ahead of the next one (docs/log.md).
-TOLD, TOLD_AHEAD = 0.45, 0.2
 
 
 @dataclass(frozen=True)
@@ -52,16 +49,6 @@ class MessageEncoder:
     """Those of the encoder as it came, by which an option is told ("near the window")."""
     mark_names: MarkNames | None = None
     """None: names are read by rules alone."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """An option that a part of a message tells."""
-
-    option: str
-    part: str
-    score: float
-    """Of the regression."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +175,7 @@ class Meanings:
         self._asked = {name: self._known.stacked(texts) for name, texts in asked.items()}
         self._answered = [self.vector(text) for text in answered]
         self._regression = _ridge([*self._asked.values()], self._answered)
-        self._options: dict[int, tuple[tuple[str, ...], Vectors]] = {}
+        self._options: dict[int, Vectors] = {}
 
     def prepare(self, texts: Sequence[str]) -> None:
         """Make the vectors of texts together."""
@@ -228,33 +215,21 @@ class Meanings:
             found[name] = said | _of_few(said, len(rows))
         return found
 
-    def told_option(
-        self, parts: Sequence[str], told: Mapping[str, Sequence[str]], others: Sequence[str] = ()
-    ) -> Told | None:
-        """Return which option one of the parts of a message tells, clearly more than any other; None:
-        no part tells one. `told`: the texts of each option; `others`: texts that tell none.
+    def option_scores(
+        self, parts: Sequence[str], told: Mapping[str, Sequence[str]], others: Sequence[str]
+    ) -> Vectors:
+        """Return how near parts of a message are to options, (parts, options). `told`: the texts of
+        each option; `others`: texts that tell none.
         """
-        if not parts:
-            return None
-        self._texts.prepare(parts)
-        names, weights = self._fitted_options(told, others)
-        found: list[Told] = []
-        for part in parts:
-            scores = self._texts.vector(part) @ weights[:-1] + weights[-1]
-            first, *rest = np.argsort(scores)[::-1]
-            ahead = scores[first] - max(0.0, *scores[rest])
-            if scores[first] >= TOLD and ahead >= TOLD_AHEAD:
-                found.append(Told(names[first], part, float(scores[first])))
-        return max(found, key=lambda each: each.score, default=None)
+        weights = self._fitted_options(told, others)
+        scores: Vectors = self._texts.stacked(parts) @ weights[:-1] + weights[-1]
+        return scores
 
-    def _fitted_options(
-        self, told: Mapping[str, Sequence[str]], others: Sequence[str]
-    ) -> tuple[tuple[str, ...], Vectors]:
-        """Return the names of options, and their regression."""
+    def _fitted_options(self, told: Mapping[str, Sequence[str]], others: Sequence[str]) -> Vectors:
+        """Return the regression of options."""
         key = hash((tuple((name, *texts) for name, texts in told.items()), *others))
         if key not in self._options:
-            names = tuple(name for name, texts in told.items() if texts)
-            self._texts.prepare([*others, *(text for name in names for text in told[name])])
-            rows = [self._texts.stacked(told[name]) for name in names]
-            self._options[key] = names, _ridge(rows, [self._texts.vector(text) for text in others])
+            self._texts.prepare([*others, *(text for texts in told.values() for text in texts)])
+            rows = [self._texts.stacked(texts) for texts in told.values()]
+            self._options[key] = _ridge(rows, [self._texts.vector(text) for text in others])
         return self._options[key]

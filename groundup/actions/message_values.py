@@ -10,13 +10,12 @@ from dataclasses import dataclass, field, replace
 
 from groundup.actions.definition import Action, Slot
 from groundup.actions.intent_meaning import Meanings
-from groundup.actions.message_form import sentences
-from groundup.actions.own_words import letter_body, own_words, without_markup
+from groundup.actions.own_words import letter_body, own_words
 from groundup.actions.progress import Bound, KnownWorld, shown
 from groundup.actions.reading import MarkNames
 from groundup.actions.state import HeldValue, ValueSource
+from groundup.actions.told_options import told_option
 from groundup.actions.values import (
-    MAX_READ_CHARACTERS,
     ReadValue,
     read_values,
     unclear_values,
@@ -45,11 +44,6 @@ _NUMBER_ALONE = re.compile(
 _NUMBER = re.compile(r"\d{1,4}")
 # The share of its words that were said before.
 MOST = 0.5
-# Clauses of which one may tell a choice, each of so many words at least.
-_CLAUSES = re.compile(
-    r"[.;!?,\n]\s*|\s[-–—]+\s|\s+(?:and|but|so|because|cos|since)\s+", re.IGNORECASE
-)
-MAX_PARTS, LEAST_WORDS = 20, 3
 
 
 @dataclass(frozen=True)
@@ -126,11 +120,11 @@ class MessageReading:
                 each.value, source, *place, shown(self.action, slot, each.value)
             )
         for slot in self.action.askable:
-            if slot.told and slot.name not in values:
-                told = self._told(slot, message)
-                if told is not None:
+            if slot.told and slot.name not in values and self.meanings is not None:
+                told = told_option(self.action, slot, message, self.meanings)
+                if told is not None and told.is_told:
                     place = start + told.start, start + told.end
-                    values[slot.name] = HeldValue(told.value, "message", *place, str(told.value))
+                    values[slot.name] = HeldValue(told.option, "message", *place, told.option)
         unclear, both = {}, {}
         mark, near = self._mark_names, self.near
         found = unclear_values(slots, message, self.today, asked_of, mark, near)
@@ -148,24 +142,6 @@ class MessageReading:
     @property
     def _mark_names(self) -> MarkNames | None:
         return None if self.meanings is None else self.meanings.mark_names
-
-    def _told(self, slot: Slot, message: str) -> ReadValue | None:
-        """Return the option of a choice that a sentence or clause of a message tells."""
-        if self.meanings is None or not slot.told:
-            return None
-        text = without_markup(message)[:MAX_READ_CHARACTERS]
-        parts = [*sentences(text), *_CLAUSES.split(text)][:MAX_PARTS]
-        clauses = [each.strip() for each in parts if len(words(each)) >= LEAST_WORDS]
-        texts = {
-            name: (name, *synonyms, *slot.told.get(name, ()))
-            for name, synonyms in (slot.options or {}).items()
-        }
-        others = (self.action.title, *self.action.not_examples)
-        found = self.meanings.told_option(list(dict.fromkeys(clauses)), texts, others)
-        if found is None:
-            return None
-        start = max(0, text.find(found.part))
-        return ReadValue(found.option, start, min(len(text), start + len(found.part)))
 
     def _accepted(
         self, slots: tuple[Slot, ...], message: str, asked: Slot | None, asked_of: Slot | None

@@ -24,6 +24,7 @@ from groundup.actions.read_words import codes_like
 from groundup.actions.rows import listed, meant_row
 from groundup.actions.state import ActionState, ActionTurn, Heard, HeldValue, Performance, TurnKind
 from groundup.actions.templates import fill
+from groundup.actions.told_options import told_option
 from groundup.actions.values import read_values
 
 
@@ -83,6 +84,7 @@ class SlotFilling:
             return self._stopped(action, progress, read)
         chosen = self._chosen_row(progress.needed, progress)
         chosen = chosen or self._counted_day(action, progress)
+        chosen = chosen or self._told_choice(action, progress.needed)
         if chosen:
             return self._go_on(action, {**values, **chosen}, read)
         settled = self._settled(action, values, read)
@@ -162,6 +164,23 @@ class SlotFilling:
             if read is not None:
                 value = read.value
                 return {slot.name: HeldValue(value, "message", shown=shown(action, slot, value))}
+        return {}
+
+    def _told_choice(self, action: Action, slot: Slot | None) -> dict[str, HeldValue]:
+        """Return the option that a message, or that which asked for the action, tells of the choice
+        that is asked for next; not one with which the action would be refused, which is asked.
+        """
+        if slot is None or slot.type != "choice" or self.chooser.meanings is None:
+            return {}
+        for message in (self.message, self.state.message):
+            told = told_option(action, slot, message, self.chooser.meanings)
+            if told is None or not told.is_clear:
+                continue
+            place = (told.start, told.end) if message == self.message else (0, 0)
+            value = HeldValue(told.option, "message", *place, told.option)
+            held = {**self.state.values, slot.name: value}
+            if advance(action, self.world, held, self.known).refused is None:
+                return {slot.name: value}
         return {}
 
     def _known_codes(

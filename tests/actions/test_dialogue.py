@@ -76,6 +76,19 @@ def test_a_refusal_is_the_rules_sentence_whatever_the_user_says(desk: ActionDesk
     assert bookings(desk) == [] and results(desk) == []
 
 
+@pytest.mark.parametrize(("said", "name"), [("the 12th", "date"), ("wheelchair", "help")])
+def test_a_reply_that_is_another_slots_value_is_no_name(
+    said: str, name: str, tmp_path: Path
+) -> None:
+    airline = ActionDesk(packaged_packs()["airline"], world=tmp_path / "world.sqlite", today=TODAY)
+    guest = Talker(airline)
+    wish = {"date": "change the date of KLVGPR", "help": "request assistance for KLVGPR"}[name]
+    assert guest.hear(f"Please {wish}").asked.name == "surname"
+    turn = guest.hear(said)
+    assert turn.asked.name == "surname"
+    assert name in turn.values and "surname" not in turn.values
+
+
 def test_after_a_refusal_values_hold_that_the_reply_gives_no_other_for(tmp_path: Path) -> None:
     writing = ActionDesk(packaged_packs()["writing"], world=tmp_path / "world.sqlite", today=TODAY)
     guest = Talker(writing)

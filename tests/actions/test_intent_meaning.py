@@ -99,3 +99,21 @@ def test_a_message_between_two_actions_is_asked_about(
 
 def test_the_weights_are_of_the_encoders_vectors(encoder: MessageEncoder) -> None:
     assert fitted_weights().request.shape == encoder.wishes(["hello"])[0].shape
+
+
+def test_a_choice_is_told_and_where_two_are_near_both_are_named(
+    encoder: MessageEncoder, tmp_path: Path
+) -> None:
+    desk = ActionDesk(packaged_packs()["bank"], world=tmp_path / "world.sqlite", today=TODAY)
+    desk.trial_customer = desk.actions.trial_customer
+    desk.hear_by_meaning(encoder)
+    turn = Talker(desk).hear("Please order a replacement card for 6630", "went thru the wash")
+    assert (turn.kind, turn.values["reason"].value) == ("confirm", "damaged")
+    school = ActionDesk(packaged_packs()["school"], world=tmp_path / "school", today=TODAY)
+    school.trial_customer = school.actions.trial_customer
+    school.hear_by_meaning(encoder)
+    guest = Talker(school)
+    guest.hear("Isla is not coming to school today")
+    turn = guest.hear("up all night with her head over a bucket")
+    assert turn.text == "Do you mean illness or sickness or diarrhoea?"
+    assert guest.hear("sickness").values["reason"].value == "sickness or diarrhoea"

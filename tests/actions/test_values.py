@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundup.actions.definition import Slot
+from groundup.actions.definition import Action, Slot
 from groundup.actions.intent_meaning import Meanings, MeaningWeights, MessageEncoder, Vectors
 from groundup.actions.progress import said
 from groundup.actions.read_texts import read_text
 from groundup.actions.read_words import read_codes, read_names
 from groundup.actions.templates import fill
+from groundup.actions.told_options import told_option
 from groundup.actions.values import read_values, spoken, unclear_values
 
 SUNDAY, TUESDAY = date(2026, 11, 29), date(2026, 12, 1)
@@ -21,6 +22,7 @@ GUESTS = Slot("guests", "number", ask="How many?", least=1, unit=("people", "gue
 DAY = Slot("day", "date", ask="Which day?")
 AT = Slot("at", "time", ask="At what time?", least="11:30", most="22:30")
 NAME = Slot("name", "name", ask="In what name?")
+DISPUTE = Action("dispute", "Dispute a payment", done="Done.")
 NO_WEIGHTS = MeaningWeights({}, 0.0, np.zeros(1, np.float32), 0.0)
 PHONE = Slot("phone", "code", ask="Number?", pattern="0[0-9 ]{8,12}[0-9]", example="01632 960519")
 NOTE = Slot("note", "text", optional=True)
@@ -285,11 +287,15 @@ def _counted(texts: Sequence[str]) -> Vectors:
 def test_an_option_is_told_by_a_part_that_is_clearly_nearest_to_it() -> None:
     encoder = MessageEncoder(_counted, _counted)
     meanings = Meanings({"dispute": ["x"]}, ["y"], encoder, NO_WEIGHTS)
-    options = {"late": ["nothing in the post"], "broken": ["a crack in it"], "other": []}
-    told = meanings.told_option(["I bought it", "it has a crack"], options)
-    assert told is not None and (told.option, told.part) == ("broken", "it has a crack")
-    assert meanings.told_option(["the post brought it with a crack"], options) is None
-    assert meanings.told_option([], options) is None
+    options = {"late": ("nothing in the post",), "broken": ("a crack in it",), "other": ()}
+    slot = Slot("reason", "choice", ask="Why?", options=options)
+    told = told_option(DISPUTE, slot, "I bought it. It has a crack", meanings)
+    assert told is not None and told.is_told and told.option == "broken"
+    assert (told.start, told.end) == (13, 27)
+    both = told_option(DISPUTE, slot, "the post brought it with a crack", meanings)
+    assert both is not None and both.is_either and not (both.is_told or both.is_clear)
+    assert {both.option, both.next_one} == {"late", "broken"}
+    assert told_option(DISPUTE, slot, "", meanings) is None
 
 
 @pytest.mark.parametrize(
