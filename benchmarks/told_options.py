@@ -27,15 +27,17 @@ FOLDER = Path(__file__).with_name("told_options")
 def outcome(slot: Slot, title: str, text: str, meant: str | None, kind: str, by: Meanings) -> str:
     """Return what becomes of a text that means an option, or none."""
     is_reply = kind == "replies"
-    read = read_values([slot], text, TODAY, slot if is_reply else None)
+    asked = {"replies": slot}.get(kind)
+    read = read_values([slot], text, TODAY, asked)
     action = Action(name="action", title=title, done="Done.")
     if read:
         return "right" if read["option"].value == meant else "wrong"
-    told = told_option(action, slot, text, by, 1 if is_reply else LEAST_WORDS)
+    told = told_option(action, slot, text, by, {"replies": 1}.get(kind, LEAST_WORDS))
     if told is not None and told.is_clear:
         return "right" if told.option == meant else "wrong"
     if told is not None and told.is_either and is_reply and not asks_something(text):
-        return f"asked, {'with it' if meant in (told.option, told.next_one) else 'without it'}"
+        is_named = meant in (told.option, told.next_one)
+        return ("asked, without it", "asked, with it")[is_named]
     return "nothing"
 
 
@@ -52,7 +54,7 @@ def main() -> None:
             slot = Slot("option", "choice", ask=firm["ask"], options=options)
             for kind in ("replies", "messages"):
                 for text, meant in firm[kind]:
-                    name = f"{kind} that tell {'one' if meant else 'none'}"
+                    name = f"{kind} that tell {('none', 'one')[meant is not None]}"
                     made = outcome(slot, firm["title"], text, meant, kind, by)
                     counts.setdefault(name, Counter())[made] += 1
         for name, found in counts.items():

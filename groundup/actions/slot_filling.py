@@ -176,8 +176,9 @@ class SlotFilling:
             told = told_option(action, slot, message, self.chooser.meanings)
             if told is None or not told.is_clear:
                 continue
-            place = (told.start, told.end) if message == self.message else (0, 0)
-            value = HeldValue(told.option, "message", *place, told.option)
+            value = HeldValue(told.option, "message", shown=told.option)
+            if message == self.message:
+                value = replace(value, start=told.start, end=told.end)
             held = {**self.state.values, slot.name: value}
             if advance(action, self.world, held, self.known).refused is None:
                 return {slot.name: value}
