@@ -3,8 +3,8 @@
     "she can't keep anything down"      sickness, of sickness, fever, injury
 
 Sentences and clauses are compared with the options by the vectors of a sentence encoder
-(`Meanings.option_scores`): with the words of each option, and the sentences of the slot's table `told`
-where it has one. The least scores by words alone were fitted on choices of invented firms
+(`Meanings.option_scores`): with the words of each, and the sentences of the slot's table `told` where
+it has one. The least scores by words alone were fitted on choices of invented firms
 (`benchmarks/told_options.py`).
 """
 
@@ -20,11 +20,11 @@ from groundup.actions.own_words import without_markup
 from groundup.actions.values import MAX_READ_CHARACTERS
 from groundup.language.terms import words
 
-# The least score of an option with sentences that tell it (a regression to 1 for its texts), and how
-# much it is ahead of the next one (docs/log.md).
+# The least score of an option with sentences that tell it (a regression to 1 for its texts), and
+# how much it is ahead of the next one (docs/log.md).
 TOLD, TOLD_AHEAD = 0.45, 0.2
-# Of the choice that is asked for next, where the slot may have no such sentences: the least sum of the
-# two with the least of the second, and the least score at which both options are asked about.
+# Of the choice that is asked for next, where the slot may have no such sentences: the least sum of
+# the two with the least of the second, and the least score at which both options are asked about.
 CLEAR, CLEAR_AHEAD, EITHER = 0.47, 0.1, 0.2
 # Clauses of which one may tell a choice, each of so many words at least.
 _CLAUSES = re.compile(
