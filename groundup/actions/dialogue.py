@@ -234,6 +234,8 @@ class Dialogue(SettingApart):
             if reads_no(self.message) or self._says_no():
                 return self._ended("cancelled", self._nothing_more(action), action)
             made = self._other_wish(action)
+            if made.turn is not None and refuses(self.message):
+                return self._in_place(action, made)
             says_yes = agrees(self.message, self.state.question)
             if made.turn is not None and not (says_yes and self._is_short()):
                 return made
@@ -250,6 +252,21 @@ class Dialogue(SettingApart):
         if made.turn is None and asked is not None and not asks_something(self.message):
             return self._told_reply(action, asked) or made
         return made
+
+    def _in_place(self, action: Action, made: Step) -> Step:
+        """Begin what is asked for in place of what was to be confirmed: "don't cancel, make it 3".
+        What it needs and was said for the other holds.
+        """
+        ended, (first, *others) = self._nothing_more(action), made.state.wishes
+        chosen = self.actions.action(first.action)
+        assert chosen is not None
+        shared = {slot.name for slot in action.askable if chosen.slot(slot.name) == slot}
+        shared -= self._read_wish(chosen, first.message).values.keys()
+        held = {name: each for name, each in self.state.values.items() if name in shared}
+        begun = self._start(first, others, MessageValues(held))
+        if begun.turn is None:
+            return begun
+        return replace(begun, turn=replace(begun.turn, text=f"{ended} {begun.turn.text}"))
 
     def _nothing_more(self, action: Action) -> str:
         """Return what is said to a no: that nothing was done, but right behind something that was."""

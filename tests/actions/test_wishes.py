@@ -129,6 +129,16 @@ def test_a_place_or_a_word_decides_which_of_two(guest: Talker, reply: str, actio
     assert guest.hear("my table", "yes", reply).action.name == action
 
 
+def test_what_is_not_to_be_done_gives_way_to_the_next_wish(tmp_path: Path) -> None:
+    world = tmp_path / "world.sqlite"
+    guest = Talker(ActionDesk(packaged_packs()["restaurant"], world=world, today=TODAY))
+    assert guest.hear("Please cancel W9LEN4, Whitcombe").kind == "confirm"
+    turn = guest.hear("Oh wait, don't cancel! Change W9LEN4 to 3 people instead of 2, please.")
+    assert (turn.action.name, turn.kind) == ("change_booking", "confirm")
+    assert turn.text.startswith("All right, nothing was done. ")
+    assert (turn.values["guests"].value, turn.values["name"].value) == (3, "Whitcombe")
+
+
 def test_which_of_two_values_a_reply_means(cafe: Path) -> None:
     def talk(*said: str) -> Talker:
         guest = Talker(ActionDesk(cafe, today=TODAY), "-".join(said))
