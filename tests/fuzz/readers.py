@@ -14,6 +14,7 @@ import shutil
 import sys
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -443,7 +444,8 @@ def _app(folder: Path) -> Any:
 
     local = local_server(save_language(folder / "tiny", ends=True, context_tokens=64))
     app = Guard(app_of(local.server), access_for("127.0.0.1"), Limits())
-    return app, asyncio.new_event_loop(), local
+    # In a thread of its own: Playwright's tests leave a loop running in that of the suite.
+    return app, asyncio.new_event_loop(), ThreadPoolExecutor(1), local
 
 
 def _bodies(folder: Path) -> Seeds:
@@ -457,9 +459,10 @@ def _bodies(folder: Path) -> Seeds:
 
 @reader("http", "body", _bodies, forks=False)
 def _http(path: Path) -> None:
-    app, loop, _ = _app(path.parent)
+    app, loop, thread, _ = _app(path.parent)
     place, _, body = path.read_bytes().partition(b"\n")
-    status = loop.run_until_complete(_status(app, place.decode("latin-1"), body))
+    answered = _status(app, place.decode("latin-1"), body)
+    status = thread.submit(loop.run_until_complete, answered).result()
     assert 200 <= status < 500 or status == 503, status
 
 
