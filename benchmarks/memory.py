@@ -24,7 +24,8 @@ QUESTION = "How much is a replacement card abroad?"
 BUILD = "build quickstart --budget 3m --out quickstart"
 URL = "http://127.0.0.1:8767"
 SERVE = (
-    f"serve {{}} --port 8767 & until curl -sfo models.json {URL}/v1/models; do sleep 0.2; done; "
+    "serve {} --port 8767 & "
+    f"while kill -0 $! && ! curl -sfo models.json {URL}/v1/models; do sleep 0.2; done; "
     f"curl -sfo answer.json {URL}/api/chat --json '{{}}'; kill -INT $!; wait $!"
 )
 WATCH = "watch quickstart --port 8766 & sleep 20; curl -so watched.html http://127.0.0.1:8766/; kill -INT $!"

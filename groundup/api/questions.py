@@ -89,7 +89,7 @@ def new_pack_from(
 ) -> "tuple[list[str], MadeQuestions]":
     """Begin a pack with one's own documents and questions made from them; return the names of its
     files, and the questions, which may be none. Ctrl-C keeps those that there are. Their sentences
-    are found without the reader, a quarter of the time (docs/log.md). Raises as `make_questions`.
+    are found without the reader, a third of the time (docs/log.md). Raises as `make_questions`.
     """
     from groundup.retrieve.made_questions import make_questions as make_from_index
     from groundup.retrieve.pack_of_documents import write_pack

@@ -4,6 +4,7 @@ from typing import TypedDict
 
 from groundup.lab.values import CaptionedTokens, Rows, TokenPiece
 
+# The least share of an edge's weight that the prediction loses without it.
 CONFIRMED = 0.5
 
 

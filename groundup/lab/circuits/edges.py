@@ -38,7 +38,8 @@ from groundup.lab.hooks import Site, changed
 STEPS = 8
 # Edges of the largest weights, each of which is cut alone.
 MOST_CUT = 60
-SITES: tuple[Site, Site] = ("attention", "stream")
+# Where what a head writes, and what any other part writes, enters the stream.
+ENTRIES: tuple[Site, Site] = ("attention", "stream")
 Read = Callable[[Float[Tensor, "B T C"]], Float[Tensor, " B"]]
 """The residual stream after the last block -> what is explained."""
 
@@ -242,8 +243,10 @@ def _cuts(
     """What the prediction loses without each edge alone, in nats."""
     final = run.stream(len(run.means) - 1)
     gates = gated.gates(len(edges), len(ids), 0.0)
-    # What a cut changes in the stream, by where it enters: behind a block's attention, or the block.
-    shifts = {site: torch.zeros(len(gates.network[0]), len(edges), *final.shape) for site in SITES}
+    # What a cut changes in the stream, by where it enters.
+    shifts = {
+        site: torch.zeros(len(gates.network[0]), len(edges), *final.shape) for site in ENTRIES
+    }
     direct = torch.zeros(len(edges), *final.shape)
     for row, edge in enumerate(edges):
         gates.set(row, run.graph, 1.0)
@@ -255,7 +258,7 @@ def _cuts(
         both = run.stream(run.orders[edge.target]).repeat(2, 1, 1)
         both[1, source.token] -= run.written[edge.source]
         as_it_is, without = _output(gated, target, both)
-        site = SITES[target.kind != "head"]
+        site = ENTRIES[target.kind != "head"]
         change = _added(gated, target, without - as_it_is)
         shifts[site][target.block, row, target.token] = change
     with ExitStack() as hooks:
