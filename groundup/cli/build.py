@@ -131,7 +131,7 @@ def _summary(results: BuildResults, folder: Path) -> list[str]:
     from groundup.runs import LIVE_NAME
 
     rows = [
-        [name, f"{stage.planned_s:.0f}", f"{stage.elapsed_s:.0f}", stage.line]
+        [name, f"{stage.planned_s:.0f}", f"{stage.elapsed_s:.0f}"]
         for name, stage in results.stages.items()
     ]
     noted = (
@@ -144,13 +144,12 @@ def _summary(results: BuildResults, folder: Path) -> list[str]:
     examples = {name: results.stages[name].facts.get("example", "TEXT") for name in classifiers}
     return [
         "",
-        *table(["stage", "planned s", "actual s", "result"], rows),
+        *table(["stage", "planned s", "actual s"], rows),
         *thin,
         "",
-        f"Look at it:       {folder / 'report.html'}",
-        *([f"Open the model:   {live}"] if live.is_file() else []),
-        f"All that it said: {folder / LOG_FILE}",
         *([f"Open its page:    {typed} serve {named}"] if has_page else []),
+        f"Read the report:  {folder / 'report.html'}",
+        *([f"Open the model:   {live}"] if live.is_file() else []),
         *own_lines(results, typed, named),
         *(
             f"Ask documents:    {typed} ask {named}/{name} 'QUESTION'"
@@ -162,6 +161,7 @@ def _summary(results: BuildResults, folder: Path) -> list[str]:
             f"{shlex.quote(examples[name])}"
             for name in classifiers
         ),
+        f"All that it said: {folder / LOG_FILE}",
     ]
 
 

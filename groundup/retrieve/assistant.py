@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import choose_action
 from groundup.actions.intent_words import words_of
-from groundup.actions.message_form import first_word
+from groundup.actions.message_form import asks_in_words, first_word
 from groundup.actions.replies import begins_with_yes, reads_no, reads_yes
 from groundup.actions.side_questions import asks_in_general, names_it, question_spans
 from groundup.actions.state import ActionTurn
@@ -45,6 +45,7 @@ from groundup.retrieve.answer import (
     read,
     with_changed_sources,
 )
+from groundup.retrieve.asked_values import asked_kinds
 from groundup.retrieve.assistant_actions import (
     both_readings,
     hear_by_meaning,
@@ -58,6 +59,7 @@ from groundup.retrieve.assistant_reply import (
 )
 from groundup.retrieve.branches import of_section_before
 from groundup.retrieve.caller import Caller
+from groundup.retrieve.everyday_words import everyday_words
 from groundup.retrieve.follow_up import question_in_context, stands_alone
 from groundup.retrieve.handover import asks_documents, handover, refusal_text
 from groundup.retrieve.refusals import BOT, GOODBYE, GREETING, THANKS, small_talk
@@ -126,11 +128,13 @@ def read_conversation(
         return AssistantReading("small_talk", nothing_read(last), (texts.fixed.nothing_waits,))
     if pending is not None and pending.yes_no and _only_agrees(last):
         return AssistantReading("action", nothing_read(last), (pending.unread,), action=pending)
+    if pending is not None and _asks_of_it(question):
+        return _acted(replace(pending, question=last), last, texts, search)
     before = "".join([*filter(asks_documents, turns[:-1])][-1:])
     of_section = of_section_before(search, before)
     reading = _read_beside_actions(question, for_a_person, texts, of_section, desk)
     if pending is not None:
-        return _with_pending(reading, pending)
+        return _with_pending(reading, pending, texts)
     offered = None
     if desk is not None and reading.kind in ("answer", "refusal") and _may_be_wish(last, desk):
         offered = desk.turn(user_turns=said, **vars(caller), is_unsure=True)
@@ -172,7 +176,7 @@ def _acted(turn: ActionTurn, last: str, texts: AssistantTexts, search: Search) -
     documents = rule_reading(last, turn.rule, search)
     if not turn.question:
         return _with_rule(documents, turn)
-    found = _found_beside(turn, search)
+    found = _found_beside(turn.question, turn, search)
     if not found.quotes:
         opening = (refusal_text(texts), turn.text)
         return AssistantReading("action", documents, opening, action=turn, unanswered=turn.question)
@@ -183,31 +187,45 @@ def _acted(turn: ActionTurn, last: str, texts: AssistantTexts, search: Search) -
     return AssistantReading("action", found, closing=(turn.text,), action=turn)
 
 
-def _found_beside(turn: ActionTurn, search: Search) -> QuestionReading:
+def _found_beside(question: str, turn: ActionTurn, search: Search) -> QuestionReading:
     """Return what the documents hold on a question beside an action. What "it" is in "how long does
-    it last?" is what was chosen in the message, else the action by its title; a sentence that has
-    no word of that is about something else, and none.
+    it last?" is what was chosen so far, else the action by its title; a sentence that has no word
+    of that is about something else, and none, as is one that has nothing of what is asked of it.
     """
-    if stands_alone(turn.question) and not names_it(turn.question):
-        return search(turn.question)
+    if stands_alone(question) and not names_it(question):
+        return search(question)
     title = turn.action.title
-    slots = [slot for slot in turn.action.slots if slot.name in turn.read]
+    slots = [slot for slot in turn.action.slots if slot.name in turn.values]
     chosen = " ".join(turn.values[each.name].shown for each in slots if each.type == "choice")
     thing = title.partition(" ")[2]  # "an appointment" of "Book an appointment"
     for about, subject in ((f"{title}: {chosen}", chosen), (title, thing)):
         if subject:
-            found = search(question_in_context([about, turn.question]))
-            if found.quotes and _is_about(found, subject):
+            found = search(f"{about}\n{question}")
+            if found.quotes and _is_about(found, subject, question):
                 return found
-    return nothing_read(turn.question)
+    return nothing_read(question)
 
 
-def _is_about(found: QuestionReading, subject: str) -> bool:
-    """Whether the sentence that answers, or its heading, has a word of a subject."""
+def _asks_of_it(question: str) -> bool:
+    """Whether a question in its context is about "it" in all its turns: what is being ordered."""
+    return all(asks_in_words(turn) and names_it(turn) for turn in question.split("\n"))
+
+
+def _is_about(found: QuestionReading, subject: str, question: str) -> bool:
+    """Whether the sentence that answers, or its heading, has a word of a subject, and the kind of
+    value that a question asks for, or a word of it.
+    """
     quote = found.quotes[0]
     source = found.sources[quote.source - 1]
-    said = own_terms(f"{source.title} {quote.in_words or quote.text}", source.language)
-    return not said.isdisjoint(own_terms(subject, source.language) - OF_EVERYTHING)
+    text = f"{source.title} {quote.in_words or quote.text}"
+    said = own_terms(text, source.language)
+    if said.isdisjoint(own_terms(subject, source.language) - OF_EVERYTHING):
+        return False
+    if kinds := asked_kinds(question):
+        return kinds[0].value.search(text) is not None
+    asked = own_terms(question, source.language)
+    same = everyday_words(source.language).of_word
+    return not asked or not said.isdisjoint(asked.union(*(same.get(each, ()) for each in asked)))
 
 
 def _with_rule(documents: QuestionReading, turn: ActionTurn) -> AssistantReading:
@@ -254,12 +272,19 @@ def _is_option(pending: ActionTurn | None, message: str) -> bool:
     return message.strip(" .!").casefold() in map(str.casefold, named)
 
 
-def _with_pending(reading: AssistantReading, pending: ActionTurn) -> AssistantReading:
-    """Return a reply in the middle of an action: the question that waits is asked again below, and
-    where the documents hold nothing, the message is taken for an answer that was not understood.
+def _with_pending(
+    reading: AssistantReading, pending: ActionTurn, texts: AssistantTexts
+) -> AssistantReading:
+    """Return a reply in the middle of an action: the question that waits is asked again below.
+    Where the documents hold nothing, a question is told so, and any other message is taken for an
+    answer that was not understood.
     """
     if reading.kind == "refusal" and pending.unread:
-        nothing = nothing_read(reading.documents.question)
+        last = reading.documents.question.rpartition("\n")[2]
+        nothing = nothing_read(last)
+        if asks_in_words(last):
+            opening = (refusal_text(texts), pending.text)
+            return AssistantReading("action", nothing, opening, action=pending, unanswered=last)
         return AssistantReading("action", nothing, (pending.unread,), action=pending)
     return replace(reading, closing=(*reading.closing, pending.text), action=pending)
 

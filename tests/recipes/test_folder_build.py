@@ -94,7 +94,7 @@ def test_it_makes_the_model_and_tries_it_with_words_of_the_texts(own: Path) -> N
     closing = "\n".join(_summary(read_build(own), own))
     words = record["stages"]["evaluate"]["facts"]["example"]
     assert f"generate {own} '{words}'" in closing and f"lab {own} --text '{words}'" in closing
-    assert "classify" not in closing and "chat" not in closing and "Look at it" in closing
+    assert "classify" not in closing and "chat" not in closing and "Read the report" in closing
 
 
 def test_the_page_with_the_model_inside_lies_beside_the_report_and_is_linked(
@@ -112,9 +112,9 @@ def test_the_page_with_the_model_inside_lies_beside_the_report_and_is_linked(
 def test_the_closing_lines_of_a_build_that_chats_name_its_page_first() -> None:
     kinds = {"index": "index", "chat": "chat"}
     results = BuildResults(**asdict(provenance()), recipe="x", kinds=kinds)
-    [*_, said, page, ask, talk] = _summary(results, Path("runs/x"))
-    assert said.startswith("All that it said")
+    [page, report, ask, talk, said] = _summary(results, Path("runs/x"))[-5:]
     assert page.endswith(" serve runs/x") and page.startswith("Open its page")
+    assert report.startswith("Read the report") and said.startswith("All that it said")
     assert "ask runs/x/index" in ask and "chat runs/x" in talk
 
 

@@ -165,6 +165,27 @@ def test_talk_in_the_middle_keeps_the_question_that_waits(
     assert found.action is not None and found.action.asked is not None
 
 
+def test_it_is_what_is_being_booked(
+    say: Callable[..., AssistantReply],
+) -> None:
+    first = ("I'd like to book a check-up", "how long does it take")
+    found = say(*first)
+    assert found.kind == "action" and found.text.endswith("On which day?")
+    assert found.question == "Book an appointment: check-up\nhow long does it take"
+    assert "check-up" in found.quotes[0].text
+    then = say(*first, "does it have a lid?", id="two")
+    assert not then.quotes and then.text.startswith("I can't find an answer to that")
+    assert then.text.endswith("On which day?") and then.unanswered == "does it have a lid?"
+
+
+def test_a_question_without_an_answer_is_no_reply_that_was_not_understood(
+    say: Callable[..., AssistantReply],
+) -> None:
+    found = say("I'd like to book a check-up", "do you sell submarines")
+    assert found.text.startswith("I can't find an answer") and "expected" not in found.text
+    assert found.text.endswith("On which day?") and found.unanswered == "do you sell submarines"
+
+
 def test_what_is_no_answer_and_no_question_is_asked_for_again(
     say: Callable[..., AssistantReply],
 ) -> None:
