@@ -4,7 +4,9 @@ and those of other documents that say the same with other numbers:
     prose and prose    most of their words are the same; of a sentence that tells of a change
                        ("from 1 May", "rises to"), half of them, and all that the question asks for
     row and row        the same name, in a column of the same name or in one that names a date
-    row and prose      a sentence that tells of a change and has the row's name
+    row and prose      a sentence that has the row's name and tells of a change, or says nothing but
+                       what that costs; where the name is a weekday, as of opening hours, it must
+                       have a word of the headings, too
 
 Numbers differ where their units are the same ("£25", "£30"). Plain rules that would rather show
 nothing.
@@ -18,6 +20,7 @@ from datetime import date
 from groundup.language.calendar_dates import days_in
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import stems, words
+from groundup.language.weekdays import names_day
 from groundup.retrieve.cite import MAX_QUOTE_CHARACTERS, Statement, statements
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.table_rows import Table, cells
@@ -80,9 +83,12 @@ def same_table(other: Statement, said: Statement) -> bool:
 
 def own_terms(text: str, language: str) -> set[str]:
     """Return the stems of a text's words that are neither of grammar nor numbers."""
+    return set(stems(_own_words(text, language), language))
+
+
+def _own_words(text: str, language: str) -> list[str]:
     stops = STOP_WORDS.get(language, STOP_WORDS["en"])
-    own = [word for word in words(text) if word not in stops and not word.isdigit()]
-    return set(stems(own, language))
+    return [word for word in words(text) if word not in stops and not word.isdigit()]
 
 
 # Of the best value what a sentence needs that is compared with the best.
@@ -92,6 +98,8 @@ MIN_OF_OTHER = 0.5
 MIN_SAME_WORDS, MIN_SAME_OF_CHANGE = 0.75, 0.5
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _FREE = re.compile(r"\b(?:free|no charge|kostenlos|gratuit\w*)\b", re.IGNORECASE)
+# What a sentence that only states a price says besides the thing's name.
+_COSTS = "cost costs price prices priced charge charged fee kostet kosten preis coûte coûtent prix"
 _PRICE = re.compile(r"[£$€] ?\d|\d ?(?:[£$€]|EUR|CHF)")
 _CHANGES = re.compile(
     r"\b(?:ris(?:es?|ing)|rose|raised?|increas\w+|reduc\w+|falls?|fell|drops?|dropped|lowered|"
@@ -177,21 +185,27 @@ def _rows_differ(each: ScoredStatement, best: ScoredStatement, today: date) -> b
 
 
 def _row_and_prose_differ(row: ScoredStatement, prose: ScoredStatement, today: date) -> bool:
-    """Whether a sentence tells of a change of a row's value, with the row's whole name."""
+    """Whether a sentence tells of another value than the row of that name has."""
     table, text = table_of(row.passage, row.place), prose.said.text
-    if table is None or not tells_change(text, today):
+    if table is None:
         return False
     language = row.passage.language
-    named = own_terms(_name(table), language)
-    if not named or not named <= own_terms(text, language):
+    named, told = own_terms(_name(table), language), own_terms(text, language)
+    if not named or not named <= told:
         return False
-    said = _amounts(text)
-    for value in table.rows[table.row][1:]:
-        of_value = _amounts(value)
-        units = {unit for unit, _ in of_value}
-        if of_value and (others := {each for each in said if each[0] in units}):
-            return not others <= of_value
-    return False
+    if not tells_change(text, today) and not told - named <= own_terms(_COSTS, language):
+        return False
+    columns = own_terms(" ".join(table.columns), language)
+    headings = own_terms(row.said.above, language) - columns - named
+    if (
+        all(names_day([word]) for word in _own_words(_name(table), language))
+        and not told & headings
+    ):
+        return False
+    of_row = {each for value in table.rows[table.row][1:] for each in _amounts(value)}
+    units = {unit for unit, _ in of_row}
+    others = {each for each in _amounts(text) if each[0] in units}
+    return bool(others) and not others <= of_row
 
 
 def _name(table: Table) -> str:

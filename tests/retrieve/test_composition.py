@@ -320,6 +320,10 @@ ROW = "# Prices 2025\n\n| Treatment | Price |\n|---|---|\n| Filling | £95 |\n| 
             "# Prices\n\n| | Until 31 July | From 1 August |\n|---|---|---|\n| Crown | £690 | £720 |\n",
             ["| Crown | £690 |", "| Crown | £690 | £720 |"],
         ),
+        (
+            "# News of May 2024\n\nA crown costs £650.\n",
+            ["| Crown | £690 |", "A crown costs £650."],
+        ),
         ("# News of May 2026\n\nA bridge beside a crown costs £720.\n", ["| Crown | £690 |"]),
         ("# News of May 2026\n\nFrom 1 June 2026 a crown costs £690.\n", ["| Crown | £690 |"]),
         ("# News of May 2026\n\nFrom 1 June 2026 a crown takes 9 days.\n", ["| Crown | £690 |"]),
@@ -332,6 +336,32 @@ def test_an_announcement_of_another_value_differs_from_a_row(
     said = [each.text for each in answer.quotes]
     assert said == texts or (len(texts) == 1 and texts[0] in said and not answer.notes)
     assert bool(answer.notes) == (len(texts) == 2)
+
+
+def test_a_price_that_the_row_has_in_another_column_does_not_differ(answered: Shown) -> None:
+    documents = {
+        "hire.md": "# Hire\n\n| Bike | Half day | Day |\n|---|---|---|\n| Tandem | £30 | £45 |\n",
+        "news.md": "# News of May 2024\n\nA tandem costs £45.\n",
+    }
+    assert answered("How much is the tandem?", documents).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("news", "differs"),
+    [
+        ("From 5 October 2026 our Sunday rides begin at 9 am outside the shop.", False),
+        ("From 5 October 2026 our Sunday opening is at 9 am.", True),
+    ],
+)
+def test_a_row_named_by_a_weekday_differs_only_from_what_its_heading_is_about(
+    answered: Shown, news: str, differs: bool
+) -> None:
+    documents = {
+        "hours.md": "# Opening hours\n\n| Day | Shop |\n|---|---|\n| Sunday | 10 am to 2 pm |\n",
+        "rides.md": f"# Rides\n\n{news}\n",
+    }
+    answer = answered("And on Sunday?", documents)
+    assert any(each.role == DIFFERS for each in answer.quotes) == differs
 
 
 def test_a_document_that_is_yet_to_come_does_not_stand_first(answered: Shown) -> None:
