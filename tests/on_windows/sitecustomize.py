@@ -30,7 +30,10 @@ MORE_FUNCTIONS = (
 )
 MORE_SIGNALS = ("SIGKILL", "SIGCHLD", "SIGPIPE", "SIGSTOP", "SIGCONT", "SIGXCPU", "pthread_kill")
 # What groundup calls files by.
-BETWEEN = {"pathlib", "shutil", "tempfile", "contextlib", "functools", "io", "os", __name__}
+BETWEEN = {
+    *("pathlib", "genericpath", "posixpath", "glob", "shutil", "tempfile"),
+    *("contextlib", "functools", "io", "os", __name__),
+}
 
 
 class Played(types.ModuleType):
@@ -130,6 +133,8 @@ def _play_files() -> None:
 
     for name in ("replace", "rename", "unlink", "remove", "rmdir"):
         setattr(os, name, kept(name, both=name == "replace"))
+    for name in ("stat", "lstat", "scandir", "listdir"):
+        setattr(os, name, _without_proc(getattr(os, name)))
     open_ = io.open
 
     def opened(
@@ -142,8 +147,8 @@ def _play_files() -> None:
         **options: Any,
     ) -> Any:
         ours = by_groundup()
-        if ours and str(file).startswith("/proc/"):
-            raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(file))
+        if ours:
+            _require_no_proc(file)
         if ours and "b" not in mode:
             if encoding in (None, "locale"):
                 encoding = "cp1252"
@@ -153,6 +158,23 @@ def _play_files() -> None:
 
     io.open = opened  # type: ignore[assignment]
     builtins.open = opened  # type: ignore[assignment]
+
+
+def _require_no_proc(path: Any) -> None:
+    if not isinstance(path, int) and Path(os.fsdecode(path)).parts[:2] == ("/", "proc"):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+
+
+def _without_proc(real: Callable[..., Any]) -> Callable[..., Any]:
+    def call(path: Any = ".", *rest: Any, **options: Any) -> Any:
+        if str(path).startswith("/proc") and by_groundup():
+            _require_no_proc(path)
+        return real(path, *rest, **options)
+
+    for known in (os.supports_dir_fd, os.supports_fd, os.supports_follow_symlinks):
+        if real in known:
+            known.add(call)
+    return call
 
 
 def _hand_on() -> None:
