@@ -47,10 +47,13 @@ def command(
         groundup sign exported/ --key key.pem --after runs/quickstart
         groundup sign model.gguf --key key.pem
     """
-    from groundup.weights.signing import sign_chain
+    from groundup.weights.signing import sign_chain, signing_config
     from groundup.weights.verify import verify_path
 
     require_place(path, "Give an existing folder or file.")
+    if after:
+        require_place(after, "Give --after a signed folder.")
+    signing_config(key)
     verify_path(path)
     links = sign_chain(path, key, after=after, progress=console_progress())
     lines = [

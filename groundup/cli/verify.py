@@ -68,7 +68,7 @@ def command(
         groundup verify answer.json
     """
     from groundup.retrieve.saved import is_saved_answer
-    from groundup.weights.signing import verify_chain
+    from groundup.weights.signing import verify_chain, verifying_config
     from groundup.weights.verify import verify_path
 
     require_place(path, "Give an existing folder or file.")
@@ -77,6 +77,10 @@ def command(
     if is_saved_answer(path) and not key:
         _verify_answer(path, as_json)
         return
+    if after:
+        require_place(after, "Give --after a signed folder.")
+    if key:
+        verifying_config(key)
     found = verify_path(path)
     lines = []
     if found.manifests:

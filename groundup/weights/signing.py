@@ -62,20 +62,22 @@ def sign_chain(
     `after`: a signed folder that the first link goes on from. Raises MissingExtra, ConfigError (no
     such key), FormatError (`after` is not signed; a link inside), DiskError.
     """
-    require_extra("sign", "model_signing")
-    from model_signing import signing
-
-    config = _with_key(key, lambda: signing.Config().use_elliptic_key_signer(private_key=key))
+    config = signing_config(key)
     progress, links = progress or Silent(), list[ChainLink]()
+    folders = link_folders(path)
     before = None
     if after:
         before = _link_of(after)
+        if after.resolve() in [folder.resolve() for folder in folders]:
+            raise ConfigError(
+                f"{after} can't be the folder before, since it is signed now.",
+                fix="Name another folder, or leave --after out.",
+            )
     if path.is_file() and after:
         raise ConfigError(
             f"{path} is one file, which has no place for what it goes on from.",
             fix="Sign the folder that it lies in.",
         )
-    folders = link_folders(path)
     with progress.track("sign", len(folders), "links") as advance:
         for folder in folders:
             name = folder.resolve().name
@@ -99,10 +101,7 @@ def verify_chain(
     Without `after` the first may name a link that is not here. Raises MissingExtra, ConfigError
     (no such key) and FormatError, which names the first link that is wrong and what is.
     """
-    require_extra("sign", "model_signing")
-    from model_signing import verifying
-
-    config = _with_key(key, lambda: verifying.Config().use_elliptic_key_verifier(public_key=key))
+    config = verifying_config(key)
     progress, links = progress or Silent(), list[ChainLink]()
     before = None
     if after:
@@ -119,6 +118,7 @@ def verify_chain(
             link = _link_of(folder)
             if before or len(folders) > 1:
                 _require_order(folder, link, before)
+            read_json_object(signature)
             with _library_errors(folder, "is not what was signed with this key"):
                 config.set_hashing_config(_hashing(folder))
                 config.verify(folder, signature)
@@ -126,6 +126,22 @@ def verify_chain(
             before = link
             advance(1)
     return links
+
+
+def signing_config(key: Path) -> Any:
+    """Return the library's settings with a private key. Raises MissingExtra and ConfigError."""
+    require_extra("sign", "model_signing")
+    from model_signing import signing
+
+    return _with_key(key, lambda: signing.Config().use_elliptic_key_signer(private_key=key))
+
+
+def verifying_config(key: Path) -> Any:
+    """Return the library's settings with a public key. Raises MissingExtra and ConfigError."""
+    require_extra("sign", "model_signing")
+    from model_signing import verifying
+
+    return _with_key(key, lambda: verifying.Config().use_elliptic_key_verifier(public_key=key))
 
 
 def link_folders(path: Path) -> list[Path]:
@@ -159,7 +175,7 @@ def _link_of(path: Path) -> ChainLink:
     signature, file = signature_of(path), path / CHAIN_FILE
     if not signature.is_file():
         raise FormatError(
-            signature, "signature", "is missing", fix=f"Sign it: groundup sign {path}"
+            signature, "signature", "is missing", fix=f"Sign it: groundup sign {path} --key KEY"
         )
     signed = sha256_file(signature)
     if path.is_file():
@@ -213,6 +229,8 @@ def _with_key(key: Path, load: Callable[[], Any]) -> Any:
         raise ConfigError(f"There is no key {key}.", fix=NEW_KEY)
     try:
         return load()
+    except AttributeError as error:  # the library asks each key for its curve
+        raise ConfigError(f"{key} is not an elliptic-curve key.", fix=NEW_KEY) from error
     except Exception as error:  # the library raises what its parsers do
         reason = str(error).partition("\n")[0][:200].rstrip("?.")
         raise ConfigError(f"{key} is not a key for this: {reason}.", fix=NEW_KEY) from error
@@ -227,7 +245,9 @@ def _library_errors(path: Path, what: str) -> Iterator[None]:
         raise
     except Exception as error:  # the library raises what its parsers do
         said = _DIGESTS.sub("", str(error).replace("\\'", "'"))
-        reason = said[:500] or type(error).__name__
+        reason = said[:500].rstrip(" .") or type(error).__name__
+        if isinstance(error, (LookupError, TypeError, AttributeError)):
+            reason = f"a part is missing or of another type ({reason})"
         raise FormatError(
             path, signature_of(path).name, f"{what}: {reason}",
             fix="Take it again from who signed it, or ask for the right key.",

@@ -170,3 +170,52 @@ def test_another_key_and_no_key_are_one_sentence(
     other.write_bytes(public.public_bytes(serialization.Encoding.PEM, form))
     assert verify(signed, other) == 2
     assert "is not what was signed with this key" in capsys.readouterr().err
+
+
+def test_a_wrong_key_or_folder_before_is_named_before_hashes_are_checked(
+    build: Path, keys: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    other = tmp_path / "rsa.pem"
+    form, plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    key = rsa.generate_private_key(65537, 2048)
+    other.write_bytes(key.private_bytes(serialization.Encoding.PEM, form, plain))
+    (build / "data" / "file.txt").write_text("changed")
+    assert run(["sign", str(build), "--key", str(other)]) == 2
+    assert "rsa.pem is not an elliptic-curve key." in capsys.readouterr().err
+    assert verify(build, tmp_path / "none.pem") == 2
+    assert "There is no key" in capsys.readouterr().err
+    for verb, given in (("sign", keys[0]), ("verify", keys[1])):
+        words = [verb, str(build), "--key", str(given), "--after", str(tmp_path / "none")]
+        assert run(words) == 2 and "none does not exist." in capsys.readouterr().err
+    assert run(["sign", str(build), "--key", str(keys[0])]) == 2
+    assert "file.txt" in capsys.readouterr().err
+
+
+def test_nothing_goes_on_from_itself(
+    signed: Path, keys: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for before in (signed, signed / "tokenizer"):
+        words = ["sign", str(signed), "--key", str(keys[0]), "--after", str(before)]
+        assert run(words) == 2 and "it is signed now" in capsys.readouterr().err
+    assert verify(signed, keys[1]) == 0  # the signatures before are as they were
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("", "model.sig"), ("null", "model.sig"), ("{}", "a part is missing or of another type")],
+)
+def test_a_damaged_signature_is_one_sentence(
+    signed: Path,
+    keys: tuple[Path, Path],
+    content: str,
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (signed / "data" / SIGNATURE_FILE).write_text(content)
+    (signed / "tokenizer" / CHAIN_FILE).unlink()
+    assert verify(signed / "data", keys[1]) == 2
+    error = capsys.readouterr().err
+    assert said in error and "subscriptable" not in error and "char 0" not in error
