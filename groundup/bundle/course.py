@@ -10,7 +10,7 @@ A model is not among them: each notebook trains its own.
 from dataclasses import dataclass
 from pathlib import Path
 
-from groundup.bundle.wheels import WHEELS, Contents, folder_bytes, write_wheels
+from groundup.bundle.wheels import WHEELS, Contents, folder_bytes, require_own_folder, write_wheels
 from groundup.course.notebook import copy_notebook, notebooks
 from groundup.files import write_manifest
 from groundup.progress import Progress, Silent
@@ -42,6 +42,7 @@ def fetch_course(folder: Path, progress: Progress | None = None) -> OfflineCours
     Raises what `write_wheels` raises.
     """
     progress, folder = progress or Silent(), folder.absolute()
+    require_own_folder(folder)
     packages = write_wheels(folder, CONTENTS, progress)
     known = notebooks()
     for notebook in known:

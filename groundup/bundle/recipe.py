@@ -10,7 +10,7 @@ Into the cache of this machine, or into a folder for another one:
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from groundup.bundle.wheels import WHEELS, Contents, folder_bytes, write_wheels
+from groundup.bundle.wheels import WHEELS, Contents, folder_bytes, require_own_folder, write_wheels
 from groundup.cache import stored_bytes
 from groundup.files import cache_path, disk_errors, make_folder, write_manifest
 from groundup.progress import Progress, Silent
@@ -91,6 +91,7 @@ def fetch_recipe_folder(
     What is there is kept. Raises what `fetch_recipe` and `write_wheels` raise.
     """
     progress, folder = progress or Silent(), folder.absolute()
+    require_own_folder(folder)
     make_folder(folder)  # before the downloads
     made = fetch_recipe(recipe, progress)
     contents = Contents(

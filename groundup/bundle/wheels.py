@@ -69,6 +69,16 @@ class WheelPackage:
         return any(list(map(_normal, file.name.split("-")[:2])) == own for file in _wheels(folder))
 
 
+def require_own_folder(folder: Path) -> None:
+    """Raises ConfigError where a folder has files, and none that an earlier `fetch` wrote."""
+    is_used = folder.is_dir() and any(folder.iterdir())
+    if is_used and not (folder / WHEELS).is_dir():
+        raise ConfigError(
+            f"{folder} has files in it, and is not an earlier folder of groundup fetch.",
+            fix="Give a new or empty folder.",
+        )
+
+
 def write_wheels(folder: Path, contents: Contents, progress: Progress) -> int:
     """Write the wheels for this Python and this system, and the script; return how many there are.
 

@@ -256,6 +256,17 @@ def test_the_folder_installs_itself_and_keeps_what_a_pupil_wrote(
     assert (place / first).read_text() == "mine" and (place / "texts" / "dream").is_dir()
 
 
+@pytest.mark.parametrize("purpose", ["course", "TEXTS"])
+def test_nothing_is_written_among_a_users_files(
+    tmp_path: Path, purpose: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mill.txt").write_text("A story of a mill.")
+    asked = purpose.replace("TEXTS", str(tmp_path))
+    assert run(["fetch", "--for", asked, "--out", str(tmp_path)]) == 2
+    assert "has files in it, and is not an earlier folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mill.txt"]
+
+
 def test_the_page_lists_what_is_fetched_with_its_hash() -> None:
     page = (ROOT / "docs" / "howto" / "offline.md").read_text()
     listed = dict(re.findall(r"^  (\S+==\S+) +([0-9a-f]{64})$", page, re.MULTILINE))
