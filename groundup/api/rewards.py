@@ -30,7 +30,8 @@ def finetune_reward(
 ) -> "RewardResults":
     """Teach a chat model what earns a reward that code gives (GRPO). Return what results.json holds.
 
-    `task`: "addition", "letter-counting", or a .jsonl file with rows of prompt, answer and reward
+    `task`: "addition", "letter-counting", "dates", "json-extraction", or a .jsonl file with rows of
+    prompt, answer and reward
     (`config.reward` for those without one). A reward is a known one or a function of yours, which
     is run. Raises ConfigError, DataError, FormatError, ModelError, NetworkError.
 

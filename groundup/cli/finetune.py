@@ -300,7 +300,7 @@ def reward(
     model: options.ModelArgument,
     task: Annotated[
         str,
-        Argument(help="addition, letter-counting, or a .jsonl file: prompt, answer, reward."),
+        Argument(help="addition, letter-counting, dates, json-extraction, or a .jsonl file."),
     ],
     out: options.OutOption,
     config: Annotated[RewardConfig, REWARD] = RewardConfig(),
@@ -311,14 +311,16 @@ def reward(
     (GRPO): of several sampled answers to a prompt, those with more reward than the others become
     more probable.
 
-    TASK: addition (two digits, with a carry) or letter-counting, whose prompts are made; or rows of
-    JSON with prompt (or messages), answer and reward, and perhaps split (train, validation, test).
-    Rewards: exact (the text), number (the last one in the answer), regex (answer is an expression),
-    json_schema (answer is a schema), or module:function, file.py:function: your own Python function
-    of the answer's text and the row, which gives a number. It is run with your rights, as any
-    program that you start. Prompts that are not trained on are answered before and after; others
-    choose the weights that are kept. The same command again resumes where it stopped. --set sets
-    alpha, learning_rate, normalise, validation, test, precision, sampling.
+    TASK: addition (two digits, with a carry), letter-counting, dates or json-extraction, whose
+    prompts are made; or rows of JSON with prompt (or messages), answer and reward, and perhaps
+    split (train, validation, test). Rewards: exact (the text), number (the last one in the
+    answer), regex (answer is an expression), json (the same value), json_schema (answer is a
+    schema), supported (numbers and names of the row's context alone, and answer among them), or
+    module:function, file.py:function: your own Python function of the answer's text and the row,
+    which gives a number. It is run with your rights, as any program that you start. Prompts that
+    are not trained on are answered before and after; others choose the weights that are kept. The
+    same command again resumes where it stopped. --set sets alpha, learning_rate, normalise,
+    validation, test, precision, sampling.
 
     Examples:
         groundup finetune reward smollm2-135m-instruct addition --out runs/adds

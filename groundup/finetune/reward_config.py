@@ -32,7 +32,8 @@ class RewardConfig:
     answer_tokens: int = 32
     """An answer is cut after this many tokens."""
     reward: str = ""
-    """What scores the rows that name no reward: exact, number, regex, json_schema, or a function of
+    """What scores the rows that name no reward: exact, number, regex, json, json_schema,
+    supported, or a function of
     your own as module:function or file.py:function (your code, which is run).
     """
     beta: float = 0.01

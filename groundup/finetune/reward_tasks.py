@@ -1,7 +1,8 @@
 """Tasks for learning from rewards: prompts with what a right answer is, on three sides that share
 no prompt: what is trained on, what chooses the weights, what is measured before and after.
 
-    GENERATORS            made by code, as many as wanted: "addition", "letter-counting"
+    GENERATORS            made by code, as many as wanted: "addition", "letter-counting", "dates",
+                          "json-extraction"
     read_task(FILE.jsonl) rows of one's own: prompt (or messages), answer, reward, perhaps split
 """
 
@@ -10,6 +11,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,21 @@ MAX_DRAWS = 40
 MAX_ROW_BYTES = 2**20
 # Of letter counting; no count is that of more than a third, so that one answer to all earns little.
 COUNTS, LETTERS = (0, 1, 1, 2, 2, 3), "abcdefghilmnoprstuwy"
+
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+FIRST_NAMES = ("Ada", "Ben", "Clara", "David", "Elif", "Farid", "Grace", "Hugo", "Ines", "Jonas")
+LAST_NAMES = ("Abbott", "Berger", "Costa", "Dunn", "Evans", "Fischer", "Grant", "Hale", "Ivers")
+CITIES = ("Leeds", "Porto", "Vienna", "Lyon", "Dublin", "Oslo", "Ghent", "Turin", "Riga", "Bern")
+NOTES = (
+    "{name} from {city} is coming on {day} with a group of {people} people.",
+    "On {day} we expect {people} people; they are from {city}, and {name} has booked.",
+    "Booking for {day}: {name}, {people} people in all, arriving from {city}.",
+    "{people} people on {day}, please. My name is {name}, and we travel from {city}.",
+)
 
 
 @dataclass(frozen=True)
@@ -119,6 +136,29 @@ def _letters(draw: random.Random) -> tuple[str, dict[str, Any]]:
     return word, {"prompt": prompt, ANSWER: str(count), "reward": "number"}
 
 
+def _dates(draw: random.Random) -> tuple[str, dict[str, Any]]:
+    start = date(draw.randint(1990, 2040), 1, 1) + timedelta(days=draw.randrange(365))
+    days = draw.randint(2, 60)
+    prompt = (
+        f"What date is {days} days after {start.day} {MONTHS[start.month - 1]} {start.year}? "
+        "Answer with the date only, as YYYY-MM-DD."
+    )
+    wanted = (start + timedelta(days=days)).isoformat()
+    return f"{start} {days}", {"prompt": prompt, ANSWER: wanted, "reward": "exact"}
+
+
+def _json_extraction(draw: random.Random) -> tuple[str, dict[str, Any]]:
+    name, city = f"{draw.choice(FIRST_NAMES)} {draw.choice(LAST_NAMES)}", draw.choice(CITIES)
+    day, people = draw.choice(WEEKDAYS), draw.randint(2, 12)
+    text = draw.choice(NOTES).format(name=name, city=city, day=day, people=people)
+    prompt = (
+        f"{text}\nWrite this as JSON with the keys name, city, day (as it is written) and people "
+        "(a number), and nothing else."
+    )
+    wanted = {"name": name, "city": city, "day": day, "people": people}
+    return f"{name} {city} {day} {people}", {"prompt": prompt, ANSWER: wanted, "reward": "json"}
+
+
 @lru_cache(maxsize=1)
 def packaged_words() -> list[str]:
     """Words of 4 to 10 letters of the packaged texts and questions."""
@@ -130,6 +170,8 @@ def packaged_words() -> list[str]:
 GENERATORS: dict[str, Generator] = {
     "addition": Generator("sums of two numbers of two digits, with a carry", _addition),
     "letter-counting": Generator("how often a letter stands in a word", _letters),
+    "dates": Generator("the date some days after another one", _dates),
+    "json-extraction": Generator("four values of a note, as JSON", _json_extraction),
 }
 
 
@@ -137,7 +179,14 @@ def open_task(name: str, config: RewardConfig) -> RewardTask:
     """Return a generated task by its name, or that of a .jsonl file. Raises ConfigError, DataError,
     FormatError.
     """
+    if config.reward:
+        load_reward(config.reward)
     if name in GENERATORS:
+        if config.reward:
+            raise ConfigError(
+                f"The task {name} has a reward of its own, and {config.reward} is given.",
+                fix="Leave out `reward`: it is for the rows of a file.",
+            )
         return generate_task(name, config)
     path = Path(name)
     if not path.is_file():

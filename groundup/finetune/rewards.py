@@ -27,7 +27,7 @@ from groundup.files import sha256_text
 Row: TypeAlias = Mapping[str, Any]
 Score: TypeAlias = Callable[[str, Row], float]
 
-ANSWER = "answer"
+ANSWER, CONTEXT = "answer", "context"
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,44 @@ def _schema_of(row: Row) -> Any:
     return json.loads(given) if isinstance(given, str) else given
 
 
+def _json(answer: str, row: Row) -> float:
+    wanted = row[ANSWER]
+    try:
+        found = json.loads(answer)
+        return float(found == (json.loads(wanted) if isinstance(wanted, str) else wanted))
+    except (ValueError, RecursionError):
+        return 0.0
+
+
+def _supported(answer: str, row: Row) -> float:
+    """The teacher's answers are checked so, too (`distillation`)."""
+    from groundup.retrieve.cite import misplaced_names, missing_facts
+    from groundup.retrieve.given_passages import given_passage
+
+    if str(row[ANSWER]).lower() not in answer.lower():
+        return 0.0
+    passage = given_passage(0, row[CONTEXT], "")
+    return float(not missing_facts(answer, passage) and not misplaced_names(answer, passage))
+
+
+def _needs_json(row: Row) -> str:
+    try:
+        if isinstance(row[ANSWER], str):
+            json.loads(row[ANSWER])
+    except (ValueError, RecursionError):
+        return "is no JSON"
+    return ""
+
+
+def _needs_context(row: Row) -> str:
+    context = row.get(CONTEXT)
+    if not isinstance(context, str) or not context.strip():
+        return f"has no text beside it in {CONTEXT!r}"
+    if str(row[ANSWER]).lower() not in context.lower():
+        return f"does not stand in the row's {CONTEXT!r}"
+    return ""
+
+
 def _needs_number(row: Row) -> str:
     return "" if numbers_in(str(row[ANSWER])) else "has no number in digits"
 
@@ -125,6 +163,14 @@ REWARDS: dict[str, Reward] = {
         Reward("regex", _regex, "the whole answer matches the row's expression", _needs_regex),
         Reward(
             "json_schema", _schema, "the answer is JSON that fits the row's schema", _needs_schema
+        ),
+        Reward("json", _json, "the answer is JSON with the wanted value", _needs_json),
+        Reward(
+            "supported",
+            _supported,
+            "the answer has the wanted words, and every number and name in it stands in the row's "
+            "context",
+            _needs_context,
         ),
     )
 }

@@ -407,6 +407,15 @@ def test_rare_classes_are_merged_on_request_as_few_as_it_takes(tmp_path: Path) -
     assert {each.label for each in into["train"]} == {"bill", "card", "desk"}
     with pytest.raises(DataError, match="Where the rare labels are 'other', all are"):
         read_splits(Data(file), merge_rare="other", min_per_class=100, **read)  # type: ignore[arg-type]
+    few = tmp_path / "few.tsv"
+    even = texts_of(bill=30, card=30, desk=30, loan=1, rate=1)
+    few.write_text("".join(f"{each.label}\t{each.text}\n" for each in even))
+    with pytest.raises(DataError, match="too few to be in every split as one") as caught:
+        read_splits(Data(few), merge_rare="other", **read)  # type: ignore[arg-type]
+    enough = int(caught.value.fix.split("`min_per_class` ")[1].split(",")[0])
+    assert "no `merge_rare`" in caught.value.fix
+    left = read_splits(Data(few), min_per_class=enough, **read)  # type: ignore[arg-type]
+    assert {each.label for each in left["train"]} == {"bill", "card", "desk"}
     common = tmp_path / "common.tsv"
     common.write_text("".join(f"{each.label}\t{each.text}\n" for each in rows[:110]))
     splits = read_splits(Data(common), merge_rare="other", **read)  # type: ignore[arg-type]

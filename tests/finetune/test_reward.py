@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -178,12 +179,16 @@ def test_the_copy_that_samples_has_the_merged_weights() -> None:
         ("regex", r"\d{4}-\d\d", "2026-11", "in 2026-11"),
         ("json_schema", {"type": "object", "required": ["n"]}, '{"n": 1}', '{"m": 1}'),
         ("json_schema", '{"type": "array"}', "[]", "[1"),
+        ("json", {"n": [1, None]}, '{"n": [1,null]}', '{"n": [1]}'),
+        ("json", '{"n": 1}', ' {"n": 1} ', 'It is {"n": 1}'),
+        ("supported", "45 minutes", "It lasts 45 minutes.", "45 minutes, or 60 with Dr Hale."),
+        ("supported", "45 minutes", "About 45 Minutes", "It lasts long."),
     ],
 )
 def test_a_reward_tells_right_from_wrong(
     reward: str, wanted: object, right: str, wrong: str
 ) -> None:
-    row = {"prompt": "?", "answer": wanted}
+    row = {"prompt": "?", "answer": wanted, "context": "An appointment lasts 45 minutes."}
     assert REWARDS[reward].of(right, row) == 1.0
     assert REWARDS[reward].of(wrong, row) == 0.0
 
@@ -221,6 +226,22 @@ def test_a_generated_task_is_seeded_right_and_the_same_on_no_two_sides(name: str
     for side in SIDES:
         for each in task.side(side):
             words = each.text.split()
+            if name == "dates":
+                start = datetime.strptime(" ".join(words[6:9]).rstrip("?"), "%d %B %Y").date()
+                assert (date.fromisoformat(each.wanted) - start).days == int(words[3])
+                assert each.reward.of(f" {each.wanted}\n", each.row) == 1
+                assert each.reward.of(f"It is {each.wanted}.", each.row) == 0
+                assert keys.setdefault(f"{start} {words[3]}", side) == side
+                continue
+            if name == "json-extraction":
+                found = json.loads(each.wanted)
+                assert all(str(value) in each.text for value in found.values())
+                assert each.reward.of(each.wanted, each.row) == 1
+                other = json.dumps({**found, "people": str(found["people"])})
+                assert each.reward.of(other, each.row) == 0, "a number is not its digits as text"
+                assert each.reward.of(f"```{each.wanted}```", each.row) == 0
+                assert keys.setdefault(each.wanted, side) == side
+                continue
             if name == "addition":
                 one, other = int(words[2]), int(words[4].rstrip("?"))
                 assert int(each.wanted) == one + other and one % 10 + other % 10 > 9
@@ -256,6 +277,12 @@ def test_rows_of_ones_own_are_read_and_bad_ones_refused(tmp_path: Path) -> None:
         ({"prompt": "x", "reward": "exact"}, "has no 'answer'"),
         ({"prompt": "x", "answer": "four", "reward": "number"}, "has no number in digits"),
         ({"prompt": "x", "answer": "(", "reward": "regex"}, "no regular expression"),
+        ({"prompt": "x", "answer": "{", "reward": "json"}, "its answer is no JSON"),
+        ({"prompt": "x", "answer": "4", "reward": "supported"}, "no text beside it in 'context'"),
+        (
+            {"prompt": "x", "answer": "4", "context": "Five.", "reward": "supported"},
+            "does not stand in the row's 'context'",
+        ),
         ({"prompt": "x", "answer": {"type": 3}, "reward": "json_schema"}, "no JSON schema"),
         ({"prompt": "x", "answer": "4", "reward": "exact", "split": "dev"}, "its split is 'dev'"),
     ):
@@ -362,6 +389,8 @@ def test_the_verb_says_what_came_and_refuses_with_a_sentence(
     assert "general" in told["forgetting"]
     for changed, said in (
         (["finetune", "reward", words[2], "additon", "--out", "x"], "Did you mean 'addition'"),
+        ([*words, "--reward", "nmber"], "Did you mean 'number'"),
+        ([*words, "--reward", "exact"], "The task addition has a reward of its own"),
         ([*words, "--group", "1"], "group"),
         ([*words, "--fresh", "--set", "beta=-1"], "beta must be 0 or more"),
         ([*words, "--beta", "0.5"], "holds another run"),

@@ -32,7 +32,7 @@ from stopping import (
 
 QUICK_KINDS, SLOW_KINDS = (
     ("last-block",),
-    ("chat", "preference", "reward", "encoder", "head", "lora"),
+    ("chat", "preference", "ratings", "reward", "encoder", "head", "lora", "auto"),
 )
 # Weights of a whole model or of an adapter.
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")

@@ -11,11 +11,18 @@ import torch
 import torch._dynamo  # an optimizer imports it, for a second and more: once, before forking
 from stopping import hold_in_save
 
-from groundup.data.documents import Example, InstructionExample, PreferenceExample, TextPair
+from groundup.data.documents import (
+    Example,
+    InstructionExample,
+    PreferenceExample,
+    RatedExample,
+    TextPair,
+)
 from groundup.device import Compute
 from groundup.finetune import instruct
 from groundup.finetune.classifier import fit_classifier
 from groundup.finetune.config import (
+    NO_ENCODER,
     ChatConfig,
     ClassifierConfig,
     EncoderConfig,
@@ -25,6 +32,7 @@ from groundup.finetune.encoder import fit_encoder
 from groundup.finetune.encoder_examples import examples_of_pairs
 from groundup.finetune.instruct import fit_chat
 from groundup.finetune.preference import fit_preference
+from groundup.finetune.ratings import fit_ratings
 from groundup.finetune.reward import fit_reward
 from groundup.finetune.reward_config import RewardConfig
 from groundup.finetune.reward_tasks import generate_task
@@ -69,6 +77,20 @@ def preference(base: Path, run: RunFolder, progress: Said) -> None:
     fit_preference(open_model(base, CPU), examples, run, config, compute=CPU, progress=progress)
 
 
+def ratings(base: Path, run: RunFolder, progress: Said) -> None:
+    examples = [
+        RatedExample(
+            (Message("user", f"see you {n}"),),
+            f"{WORDS[n % 6]} {'it is over' if n % 3 else 'we can meet'}",
+            n % 3 == 0,
+            str(n),
+        )
+        for n in range(60)
+    ]
+    config = PreferenceConfig(epochs=3, learning_rate=5e-3, batch_size=4, **COMMON)
+    fit_ratings(open_model(base, CPU), examples, run, config, compute=CPU, progress=progress)
+
+
 def encoder(base: Path, run: RunFolder, progress: Said) -> None:
     pairs = [
         TextPair(f"{WORDS[n % 20]} {n}", (f"{WORDS[n % 20]} it is {n}",), (), str(n))
@@ -104,7 +126,14 @@ def classifier(base: Path, run: RunFolder, progress: Said, train: str) -> None:
         for n, text in enumerate(texts)
     ]
     splits = {"train": rows[:120], "validation": rows[120:160], "test": rows[160:]}
-    config = ClassifierConfig(epochs=6, learning_rate=5e-3, max_tokens=48, train=train, **COMMON)
+    config = ClassifierConfig(
+        epochs=6,
+        learning_rate=5e-3,
+        max_tokens=48,
+        train=train,
+        encoder=NO_ENCODER if train == "auto" else "",
+        **COMMON,
+    )
     fit_classifier(open_model(base, CPU), splits, run, config, compute=CPU, progress=progress)
 
 
@@ -122,6 +151,8 @@ def child(request: dict[str, Any]) -> None:
         chat(base, run, progress)
     elif kind == "preference":
         preference(base, run, progress)
+    elif kind == "ratings":
+        ratings(base, run, progress)
     elif kind == "reward":
         reward(base, run, progress)
     elif kind == "encoder":

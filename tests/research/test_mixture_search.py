@@ -1,10 +1,13 @@
 """A real search on tales and random letters: it finds the tales, goes on where it was stopped, and takes nothing that is held out into training."""
 
 import json
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from forked_program import forker
 from tiny_research import Searched, StopsAt, search_config, write_sources
 
 import groundup
@@ -57,7 +60,7 @@ def test_the_next_command_has_the_mixture_only_where_it_is_clearly_better(
 
 
 @pytest.mark.slow
-def test_stopped_by_ctrl_c_it_goes_on_and_finds_the_same(
+def test_stopped_by_ctrl_c_and_killed_it_goes_on_and_finds_the_same(
     searched: Searched, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
@@ -65,8 +68,22 @@ def test_stopped_by_ctrl_c_it_goes_on_and_finds_the_same(
         groundup.search_mixture(searched.texts, out, searched.config, progress=StopsAt(4))
     kept = lines(out)
     assert len(kept) == 3
+    code = (
+        "import sys, groundup; sys.path.insert(0, sys.argv[1]); import tiny_research;"
+        "groundup.search_mixture(sys.argv[3:], sys.argv[2], tiny_research.search_config())"
+    )
+    arguments = [code, str(Path(__file__).parent), str(out), *map(str, searched.texts)]
+    process = forker().start(arguments, program="-c")
+    while process.poll() is None and len(lines(out)) < 5:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)  # within a try
+    process.communicate()
+    assert process.wait() == -signal.SIGKILL, "it was done before it was killed"
+    assert lines(out)[:3] == kept
+    kept = lines(out)
     found = groundup.search_mixture(searched.texts, out, searched.config)
-    assert figures(found) == figures(searched.results) and lines(out)[:3] == kept
+    assert figures(found) == figures(searched.results)
+    assert lines(out)[: len(kept)] == kept
 
 
 def test_done_it_trains_nothing_again_and_another_question_is_refused(searched: Searched) -> None:

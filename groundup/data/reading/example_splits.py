@@ -132,10 +132,13 @@ def merge_rare_labels(
         kept = _enough_kept(counts, merged, sizes)
     rare = sorted({*counts} - kept - {merged})
     if len(kept | {merged}) < 2 or not kept - {merged}:
-        raise DataError(
-            f"Where the rare labels are {merged!r}, all are.",
-            fix="Add examples, or lower `min_per_class`.",
-        )
+        message, fix = f"Where the rare labels are {merged!r}, all are.", "lower `min_per_class`."
+        if not fewest:
+            rarest = min(counts, key=lambda each: (counts[each], each))
+            enough = _enough(rarest, counts, sizes) or counts[rarest] + 1
+            message = f"The rare labels are too few to be in every split as one, {merged!r}."
+            fix = f"leave them out: `min_per_class` {enough}, no `merge_rare`."
+        raise DataError(message, fix=f"Add examples, or {fix}")
     if not rare:
         return {name: list(examples) for name, examples in splits.items()}
     listed = ", ".join(f"{label!r} ({counts[label]})" for label in rare)
