@@ -59,11 +59,12 @@ from groundup.retrieve.assistant_reply import (
 )
 from groundup.retrieve.branches import of_section_before
 from groundup.retrieve.caller import Caller
+from groundup.retrieve.danger import hears_danger
 from groundup.retrieve.everyday_words import everyday_words
 from groundup.retrieve.follow_up import question_in_context, stands_alone
 from groundup.retrieve.handover import asks_documents, handover, refusal_text
 from groundup.retrieve.refusals import BOT, GOODBYE, GREETING, THANKS, small_talk
-from groundup.retrieve.scope import urgent, wants_person
+from groundup.retrieve.scope import Urgent, urgent, wants_person
 from groundup.retrieve.scored_statements import own_terms
 from groundup.retrieve.search import Keep, Ranking, every
 from groundup.runs import RECIPE_FILE
@@ -89,17 +90,19 @@ def read_conversation(
     search: Search,
     desk: ActionDesk | None = None,
     caller: Caller = Caller(),
+    danger_in: Callable[[str], Urgent | None] = urgent,
 ) -> AssistantReading:
     """Return what is replied to the last message of the user; those before give its context.
 
-    `desk`: does what may be done, for the `caller`. Raises what search and desk raise; ConfigError
+    `desk`: does what may be done, for the `caller`. `danger_in`: which fixed text a message gets
+    before all else. Raises what search and desk raise; ConfigError
     without a message of the user.
     """
     said = [each.content[:MAX_MESSAGE_CHARACTERS] for each in messages if each.role == "user"]
     turns = [" ".join(each.split()) for each in said]  # thanks on a line below end no question
     if not turns:
         raise ConfigError("No message of a user is among them, so nothing is asked.")
-    last, danger = turns[-1], urgent(turns[-1])
+    last, danger = turns[-1], danger_in(turns[-1])
     if danger == "self_harm":
         return AssistantReading(danger, nothing_read(last), (texts.in_self_harm,))
     acted = [False] * len(turns)
@@ -347,7 +350,7 @@ def reply(
     search = searching(index, config, rank_by=rank_by, vectors=vectors)
     if desk is not None:
         hear_by_meaning(desk, vectors)
-    reading = read_conversation(messages, texts, search, desk, caller)
+    reading = read_conversation(messages, texts, search, desk, caller, hears_danger(vectors))
     writer = EngineWriter(engine, config.max_tokens) if engine else None
 
     async def recheck(answer: Answer) -> Answer:

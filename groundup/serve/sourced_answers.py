@@ -34,10 +34,12 @@ from groundup.retrieve.assistant import read_conversation, searching
 from groundup.retrieve.assistant_actions import hear_by_meaning
 from groundup.retrieve.assistant_reply import AssistantReading, reply_parts
 from groundup.retrieve.caller import Caller
+from groundup.retrieve.danger import hears_danger
 from groundup.retrieve.generation import Draft, Omitted, Prompted, make_prompt, passages_that_fit
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, ranking_of
+from groundup.retrieve.scope import Urgent
 from groundup.retrieve.search import Keep, every
 from groundup.retrieve.support import (
     prompt_ids,
@@ -138,8 +140,12 @@ def _search(
     return search(question, passages)
 
 
-def _hear_by_meaning(desk: ActionDesk, _: Index, vectors: Vectors | None) -> None:
-    hear_by_meaning(desk, vectors)
+def _hear_by_meaning(
+    desk: ActionDesk | None, _: Index, vectors: Vectors | None
+) -> Callable[[str], Urgent | None]:
+    if desk is not None:
+        hear_by_meaning(desk, vectors)
+    return hears_danger(vectors)
 
 
 def _conversation_reading(
@@ -152,10 +158,9 @@ def _conversation_reading(
         return server.indexes.searched(request.index, work)
 
     desk = server.indexes.desks.get(request.index) if request.acts else None
-    if desk is not None:
-        hears = functools.partial(_hear_by_meaning, desk)
-        server.indexes.searched(request.index, hears)
-    return read_conversation(request.conversation, texts, search, desk, request.caller)
+    hears = functools.partial(_hear_by_meaning, desk)
+    danger_in = server.indexes.searched(request.index, hears)
+    return read_conversation(request.conversation, texts, search, desk, request.caller, danger_in)
 
 
 class SourcedAnswer:

@@ -1,0 +1,53 @@
+"""Danger told in people's own words: by the vectors of an encoder, beside fixed wordings."""
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import cast
+
+import numpy as np
+import pytest
+
+from groundup.device import select_compute
+from groundup.progress import Silent
+from groundup.retrieve.danger import DANGER, LEAST, danger_odds, fitted, hears_danger
+from groundup.retrieve.message_encoder import find_message_encoder
+from groundup.retrieve.vectors import Vectors
+
+
+def heard_by(embed: Callable[[Sequence[str]], np.ndarray]) -> Callable[[str], str | None]:
+    encoder = SimpleNamespace(texts=embed)
+    return hears_danger(cast(Vectors, SimpleNamespace(open_messages=lambda: encoder)))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_vector_near_to_the_weights_of_a_class_is_of_it(place: int) -> None:
+    weights = fitted()["weights"]
+    vector = weights[place] / np.linalg.norm(weights[place])
+    emergency, self_harm = danger_odds("x", lambda _: vector[None])
+    odds = [1 - emergency - self_harm, emergency, self_harm]
+    assert int(np.argmax(odds)) == place and odds[place] > 0.9
+    scores = np.exp(fitted()["weights"] @ vector + fitted()["biases"])
+    assert odds == pytest.approx(scores / scores.sum(), abs=1e-5)
+    assert heard_by(lambda _: vector[None])("it is in there") == (None, *DANGER)[place]
+
+
+def test_words_decide_first_and_alone_without_an_encoder() -> None:
+    nothing = fitted()["weights"][0][None]
+    assert heard_by(lambda _: nothing)("she is not breathing") == "emergency"
+    assert hears_danger(None)("shes gone blue and floppy") is None
+    assert heard_by(lambda _: fitted()["weights"][1][None])("see you later") is None
+
+
+@pytest.mark.network
+def test_own_words_are_heard_and_ordinary_ones_are_not() -> None:
+    encoder = find_message_encoder(select_compute("cpu"), Silent())
+    assert encoder is not None
+
+    def odds(text: str) -> float:
+        return sum(danger_odds(text, encoder.texts))
+
+    told = ["my little girl has gone blue and floppy", "nan is on the floor and wont wake up"]
+    told += ["i dont see any point in being here any more", "someone is kicking our back door in"]
+    asked = ["how much is a crown?", "book a table for two on friday", "my phone died"]
+    asked += ["do you have a first aid kit for sale", "i want to cancel, my son is ill"]
+    assert [odds(text) >= LEAST for text in told + asked] == [True] * 4 + [False] * 5
