@@ -29,7 +29,7 @@ from groundup.retrieve.scope import urgent
 
 HERE = Path(__file__).parent
 CLASSES = ("none", *DANGER)
-STRENGTH, DIGITS, ORDINARY, BATCH = 10.0, 4, 6000, 64
+STRENGTH, DIGITS, ORDINARY, BATCH = 10.0, 2, 6000, 64
 LIMITS = (0.3, 0.4, 0.5, 0.6)
 
 
@@ -103,10 +103,10 @@ def main() -> None:
     if given.write:
         model = fit(np.vstack([rows, free]), np.r_[classes, np.zeros(len(free), int)])
         weights = {
-            "weights": model.coef_.round(DIGITS).tolist(),
-            "biases": model.intercept_.round(DIGITS).tolist(),
+            "weights": (model.coef_[1:] - model.coef_[0]).round(DIGITS).tolist(),
+            "biases": (model.intercept_[1:] - model.intercept_[0]).round(DIGITS).tolist(),
         }
-        write_text(FITTED, json.dumps(weights) + "\n")
+        write_text(FITTED, json.dumps(weights, separators=(",", ":")) + "\n")
         print(f"{FITTED}: fitted on {len(said)} and {len(others):,} messages")
 
 

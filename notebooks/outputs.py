@@ -31,7 +31,7 @@ VARIES, NUMBERS_VARY, TOLERANCE_TAG = "varies", "numbers-vary", "tolerance="
 SMALL = "small"  # a cell's metadata: {"printed": text, "pictures": number} of a small run
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?")
 SHOWN_CHARACTERS = 100
-COLOURS = 64  # of a committed picture: a third of the bytes, and nothing that can be seen is lost
+COLOURS = 32  # of a committed picture: a third of the bytes, and nothing that can be seen is lost
 
 
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:

@@ -1,7 +1,7 @@
 """Danger told in a customer's own words: "he's gone a funny colour and wont wake up".
 
     scope.urgent:        fixed wordings                                             (regular expressions)
-    here, besides:       softmax(weights . vector of the message + biases)          (3 classes)
+    here, besides:       softmax(0, weights . vector of the message + biases)       (3 classes)
 
 The vector is that of all-minilm-l6-v2 as it came. The regression was fitted on messages of danger,
 of self-harm and of neither (`benchmarks/danger.py`, which has the figures); without the encoder on
@@ -34,7 +34,9 @@ DANGER: tuple[Urgent, Urgent] = ("emergency", "self_harm")
 
 @lru_cache
 def fitted() -> Mapping[str, np.ndarray]:
-    """Return "weights" (3, dimensions) and "biases" (3,): of neither, emergency and self-harm."""
+    """Return "weights" (2, dimensions) and "biases" (2,): of emergency and self-harm, beside 0 for
+    neither.
+    """
     held = json.loads(FITTED.read_text("utf-8"))
     return {name: np.array(held[name], dtype=np.float32) for name in ("weights", "biases")}
 
@@ -42,9 +44,8 @@ def fitted() -> Mapping[str, np.ndarray]:
 def danger_odds(message: str, embed: "Embed") -> tuple[float, float]:
     """Return the probabilities that a message tells of danger to life, and of self-harm."""
     [vector] = embed([message])
-    scores = fitted()["weights"] @ vector + fitted()["biases"]
-    odds = np.exp(scores - scores.max())
-    _, emergency, self_harm = (odds / odds.sum()).tolist()
+    odds = np.exp(fitted()["weights"] @ vector + fitted()["biases"])
+    emergency, self_harm = (odds / (1 + odds.sum())).tolist()
     return emergency, self_harm
 
 

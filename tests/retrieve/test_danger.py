@@ -19,23 +19,27 @@ def heard_by(embed: Callable[[Sequence[str]], np.ndarray]) -> Callable[[str], st
     return hears_danger(cast(Vectors, SimpleNamespace(open_messages=lambda: encoder)))
 
 
+def near_to(place: int) -> np.ndarray:
+    """The vector most like a class: 0 neither, 1 emergency, 2 self-harm."""
+    weights = np.vstack([-fitted()["weights"].sum(0), fitted()["weights"]])
+    return weights[place] / np.linalg.norm(weights[place])
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_vector_near_to_the_weights_of_a_class_is_of_it(place: int) -> None:
-    weights = fitted()["weights"]
-    vector = weights[place] / np.linalg.norm(weights[place])
+    vector = near_to(place)
     emergency, self_harm = danger_odds("x", lambda _: vector[None])
     odds = [1 - emergency - self_harm, emergency, self_harm]
     assert int(np.argmax(odds)) == place and odds[place] > 0.9
-    scores = np.exp(fitted()["weights"] @ vector + fitted()["biases"])
+    scores = np.exp([0, *(fitted()["weights"] @ vector + fitted()["biases"])])
     assert odds == pytest.approx(scores / scores.sum(), abs=1e-5)
     assert heard_by(lambda _: vector[None])("it is in there") == (None, *DANGER)[place]
 
 
 def test_words_decide_first_and_alone_without_an_encoder() -> None:
-    nothing = fitted()["weights"][0][None]
-    assert heard_by(lambda _: nothing)("she is not breathing") == "emergency"
+    assert heard_by(lambda _: near_to(0)[None])("she is not breathing") == "emergency"
     assert hears_danger(None)("shes gone blue and floppy") is None
-    assert heard_by(lambda _: fitted()["weights"][1][None])("see you later") is None
+    assert heard_by(lambda _: near_to(1)[None])("see you later") is None
 
 
 @pytest.mark.network
@@ -46,8 +50,11 @@ def test_own_words_are_heard_and_ordinary_ones_are_not() -> None:
     def odds(text: str) -> float:
         return sum(danger_odds(text, encoder.texts))
 
-    told = ["my little girl has gone blue and floppy", "nan is on the floor and wont wake up"]
+    told = [
+        "theres smoke coming under the door and my kids are asleep",
+        "nan is on the floor and wont wake up",
+    ]
     told += ["i dont see any point in being here any more", "someone is kicking our back door in"]
-    asked = ["how much is a crown?", "book a table for two on friday", "my phone died"]
+    asked = ["how much is a crown?", "book a table for two on friday", "a helmet for my son"]
     asked += ["do you have a first aid kit for sale", "i want to cancel, my son is ill"]
     assert [odds(text) >= LEAST for text in told + asked] == [True] * 4 + [False] * 5
