@@ -95,8 +95,7 @@ def read_conversation(
     """Return what is replied to the last message of the user; those before give its context.
 
     `desk`: does what may be done, for the `caller`. `danger_in`: which fixed text a message gets
-    before all else. Raises what search and desk raise; ConfigError
-    without a message of the user.
+    before all else. Raises what search and desk raise; ConfigError without a message of the user.
     """
     said = [each.content[:MAX_MESSAGE_CHARACTERS] for each in messages if each.role == "user"]
     turns = [" ".join(each.split()) for each in said]  # thanks on a line below end no question
@@ -138,13 +137,18 @@ def read_conversation(
     reading = _read_beside_actions(question, for_a_person, texts, of_section, desk)
     if pending is not None:
         return _with_pending(reading, pending, texts)
-    offered = None
     if desk is not None and reading.kind in ("answer", "refusal") and _may_be_wish(last, desk):
-        offered = desk.turn(user_turns=said, **vars(caller), is_unsure=True)
+        return _with_offer(reading, desk.turn(user_turns=said, **vars(caller), is_unsure=True))
+    return reading
+
+
+def _with_offer(reading: AssistantReading, offered: ActionTurn | None) -> AssistantReading:
+    """Return a reply with an action offered below, or in place of a refusal."""
     if offered is None:
         return reading
     if reading.kind == "refusal":
-        return AssistantReading("action", nothing_read(last), (offered.text,), action=offered)
+        nothing = nothing_read(reading.documents.question.rpartition("\n")[2])
+        return AssistantReading("action", nothing, (offered.text,), action=offered)
     return replace(reading, closing=(*reading.closing, offered.text), action=offered)
 
 
