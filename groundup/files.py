@@ -62,11 +62,15 @@ def cache_folder(*parts: str) -> Path:
 def make_folder(folder: Path) -> Path:
     """Make a folder, and those above it, where they are missing. Raises DiskError."""
     with disk_errors(folder):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError as error:  # of a file system that is not on a disk, such as /proc
-            raise OSError(errno.EACCES, "No folder can be made there") from error
+        _mkdir(folder, parents=True, exist_ok=True)
     return folder
+
+
+def _mkdir(folder: Path, **options: bool) -> None:
+    try:
+        folder.mkdir(**options)
+    except FileNotFoundError as error:  # of a file system that is not on a disk, such as /proc
+        raise OSError(errno.EACCES, "No folder can be made there") from error
 
 
 @contextlib.contextmanager
@@ -293,7 +297,7 @@ def atomic_folder(
     temporary = path.with_name(f"{TMP_PREFIX}{path.name}-{os.getpid()}")
     with disk_errors(path, needed_bytes or None):
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
+        _mkdir(temporary)
         try:
             yield temporary
             write_manifest(temporary, extra=extra)

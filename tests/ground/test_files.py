@@ -130,6 +130,12 @@ def test_a_path_where_no_one_can_make_a_folder_is_a_disk_error() -> None:
     with pytest.raises(DiskError, match="/proc/nothing"), atomic_folder(Path("/proc/nothing/run")):
         pass
 
+    with (
+        pytest.raises(DiskError, match="^/proc/nothing can't be written: No folder can be made"),
+        atomic_folder(Path("/proc/nothing")),
+    ):
+        pass
+
 
 def test_a_cache_that_cant_be_written_is_answered_with_its_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
