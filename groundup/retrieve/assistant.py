@@ -59,12 +59,12 @@ from groundup.retrieve.assistant_reply import (
 )
 from groundup.retrieve.branches import of_section_before
 from groundup.retrieve.caller import Caller
-from groundup.retrieve.danger import hears_danger
+from groundup.retrieve.danger import DangerIn, by_words, hears_danger
 from groundup.retrieve.everyday_words import everyday_words
 from groundup.retrieve.follow_up import question_in_context, stands_alone
 from groundup.retrieve.handover import asks_documents, handover, refusal_text
 from groundup.retrieve.refusals import BOT, GOODBYE, GREETING, THANKS, small_talk
-from groundup.retrieve.scope import Urgent, urgent, wants_person
+from groundup.retrieve.scope import wants_person
 from groundup.retrieve.scored_statements import own_terms
 from groundup.retrieve.search import Keep, Ranking, every
 from groundup.runs import RECIPE_FILE
@@ -90,7 +90,7 @@ def read_conversation(
     search: Search,
     desk: ActionDesk | None = None,
     caller: Caller = Caller(),
-    danger_in: Callable[[str], Urgent | None] = urgent,
+    danger_in: DangerIn = by_words,
 ) -> AssistantReading:
     """Return what is replied to the last message of the user; those before give its context.
 
@@ -101,7 +101,10 @@ def read_conversation(
     turns = [" ".join(each.split()) for each in said]  # thanks on a line below end no question
     if not turns:
         raise ConfigError("No message of a user is among them, so nothing is asked.")
-    last, danger = turns[-1], danger_in(turns[-1])
+    last, pending = turns[-1], None
+    if desk is not None:
+        pending = desk.pending(user_turns=said[:-1], **vars(caller))
+    danger = danger_in(last, pending is not None)
     if danger == "self_harm":
         return AssistantReading(danger, nothing_read(last), (texts.in_self_harm,))
     acted = [False] * len(turns)
@@ -113,7 +116,6 @@ def read_conversation(
         return AssistantReading(
             danger, found if found.quotes else nothing_read(last), (texts.in_danger,)
         )
-    pending = None if desk is None else desk.pending(user_turns=said[:-1], **vars(caller))
     turn, is_talk = None, pending is None and small_talk(last) is not None
     asks_a_person = wants_person(last) and not _is_option(pending, last)
     if desk is not None and not asks_a_person and not is_talk:

@@ -27,6 +27,8 @@ FITTED = Path(__file__).with_name("danger_weights.json")
 # Of the probability of danger and self-harm together, from which a message is taken for one; chosen
 # on the messages that were fitted on, in turns (docs/log.md).
 LEAST = 0.5
+# The same of a reply to a question that waits: "its sam whitlock" is a name.
+LEAST_OF_ANSWER = 0.9
 # "ok", "goodnight" and a name tell of nothing.
 LEAST_WORDS = 3
 DANGER: tuple[Urgent, Urgent] = ("emergency", "self_harm")
@@ -49,22 +51,31 @@ def danger_odds(message: str, embed: "Embed") -> tuple[float, float]:
     return emergency, self_harm
 
 
-def hears_danger(vectors: "Vectors | None") -> Callable[[str], Urgent | None]:
-    """Return `urgent` by words, and by meaning where the encoder of messages is beside the vectors
+DangerIn = Callable[[str, bool], Urgent | None]
+"""Returns which fixed text a message gets; its second argument: whether a question waits for it."""
+
+
+def by_words(message: str, is_answer: bool = False) -> Urgent | None:
+    """Return what fixed wordings tell, of an answer as of any message."""
+    return urgent(message)
+
+
+def hears_danger(vectors: "Vectors | None") -> DangerIn:
+    """Return `by_words`, and by meaning, too, where the encoder of messages is beside the vectors
     of an index.
     """
     encoder = None if vectors is None else vectors.open_messages()
     if encoder is None:
-        return urgent
+        return by_words
     embed = encoder.texts
 
-    def heard(message: str) -> Urgent | None:
+    def heard(message: str, is_answer: bool = False) -> Urgent | None:
         told = urgent(message)
         is_short = len(message.split()) < LEAST_WORDS
         if told is not None or is_short or small_talk(message) is not None:
             return told
         odds = danger_odds(message, embed)
-        if sum(odds) < LEAST:
+        if sum(odds) < (LEAST, LEAST_OF_ANSWER)[is_answer]:
             return None
         return DANGER[int(np.argmax(odds))]
 

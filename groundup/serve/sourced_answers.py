@@ -34,12 +34,11 @@ from groundup.retrieve.assistant import read_conversation, searching
 from groundup.retrieve.assistant_actions import hear_by_meaning
 from groundup.retrieve.assistant_reply import AssistantReading, reply_parts
 from groundup.retrieve.caller import Caller
-from groundup.retrieve.danger import hears_danger
+from groundup.retrieve.danger import DangerIn, hears_danger
 from groundup.retrieve.generation import Draft, Omitted, Prompted, make_prompt, passages_that_fit
 from groundup.retrieve.index import Index
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.rankings import AUTO, ranking_of
-from groundup.retrieve.scope import Urgent
 from groundup.retrieve.search import Keep, every
 from groundup.retrieve.support import (
     prompt_ids,
@@ -140,9 +139,7 @@ def _search(
     return search(question, passages)
 
 
-def _hear_by_meaning(
-    desk: ActionDesk | None, _: Index, vectors: Vectors | None
-) -> Callable[[str], Urgent | None]:
+def _hear_by_meaning(desk: ActionDesk | None, _: Index, vectors: Vectors | None) -> DangerIn:
     if desk is not None:
         hear_by_meaning(desk, vectors)
     return hears_danger(vectors)

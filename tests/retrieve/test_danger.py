@@ -9,12 +9,20 @@ import pytest
 
 from groundup.device import select_compute
 from groundup.progress import Silent
-from groundup.retrieve.danger import DANGER, LEAST, danger_odds, fitted, hears_danger
+from groundup.retrieve.danger import (
+    DANGER,
+    LEAST,
+    LEAST_OF_ANSWER,
+    DangerIn,
+    danger_odds,
+    fitted,
+    hears_danger,
+)
 from groundup.retrieve.message_encoder import find_message_encoder
 from groundup.retrieve.vectors import Vectors
 
 
-def heard_by(embed: Callable[[Sequence[str]], np.ndarray]) -> Callable[[str], str | None]:
+def heard_by(embed: Callable[[Sequence[str]], np.ndarray]) -> DangerIn:
     encoder = SimpleNamespace(texts=embed)
     return hears_danger(cast(Vectors, SimpleNamespace(open_messages=lambda: encoder)))
 
@@ -33,13 +41,26 @@ def test_a_vector_near_to_the_weights_of_a_class_is_of_it(place: int) -> None:
     assert int(np.argmax(odds)) == place and odds[place] > 0.9
     scores = np.exp([0, *(fitted()["weights"] @ vector + fitted()["biases"])])
     assert odds == pytest.approx(scores / scores.sum(), abs=1e-5)
-    assert heard_by(lambda _: vector[None])("it is in there") == (None, *DANGER)[place]
+    assert heard_by(lambda _: vector[None])("it is in there", False) == (None, *DANGER)[place]
 
 
 def test_words_decide_first_and_alone_without_an_encoder() -> None:
-    assert heard_by(lambda _: near_to(0)[None])("she is not breathing") == "emergency"
-    assert hears_danger(None)("shes gone blue and floppy") is None
-    assert heard_by(lambda _: near_to(1)[None])("see you later") is None
+    assert heard_by(lambda _: near_to(0)[None])("she is not breathing", True) == "emergency"
+    assert hears_danger(None)("shes gone blue and floppy", False) is None
+    assert heard_by(lambda _: near_to(1)[None])("see you later", False) is None
+
+
+def test_a_reply_to_a_question_is_danger_only_where_it_surely_is_one() -> None:
+    shares = np.linspace(0, 1, 1001)
+    mixed = [(1 - share) * near_to(0) + share * near_to(1) for share in shares]
+    told = [sum(danger_odds("x", lambda _, each=each: each[None])) for each in mixed]
+    unsure = next(
+        each for each, odds in zip(mixed, told, strict=True) if LEAST <= odds < LEAST_OF_ANSWER
+    )
+    for vector, heard in ((near_to(1), "emergency"), (unsure, None)):
+        hears = heard_by(lambda _, vector=vector: vector[None])
+        assert hears("its sam whitlock", True) == heard
+        assert hears("its sam whitlock", False) == "emergency"
 
 
 @pytest.mark.network
