@@ -112,11 +112,11 @@ messages, are in [Domain packs](../packs.md#figures) and [Documents](../retrieve
 ## Make it your own
 
 ```sh
-# the whole assistant (documents, intents, actions, chat; 15 minutes), its page and the APIs
+# the whole assistant, its page and the APIs (15 minutes)
 groundup build {name}
 groundup serve runs/{name}
 
-# a small pack of your own, to be replaced text by text, held against its facts, and built
+# a small pack of your own, to be replaced text by text
 groundup pack new my-firm
 groundup pack check my-firm
 groundup build my-firm
