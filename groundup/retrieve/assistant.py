@@ -1,6 +1,6 @@
 """An assistant: what is replied to a conversation, one way for the page, terminal and every API.
 
-    conversation -> danger to life? its fixed text, above whatever the documents say
+    conversation -> danger to life? its fixed text, above what the documents surely say
                  -> self-harm?      its fixed text alone: a quotation by chance would hurt
                  -> a person asked for? how one is reached, and what was asked so far
                  -> an action?      what the desk says: a question, a confirmation, what was done;
@@ -80,6 +80,8 @@ MAX_MESSAGE_CHARACTERS = 8000
 # Before the last one, in which what it refers to is looked for.
 MAX_CONTEXT_TURNS = 20
 ASSISTANT_TABLE = "assistant"
+# Evidence that a quotation needs to stand below the text of an emergency, where a wrong one hurts.
+LEAST_IN_DANGER = 0.5
 # Words of titles of actions that say of no sentence that it is about the action.
 OF_EVERYTHING = frozenset({"day", "daili", "date", "time"})
 
@@ -113,9 +115,9 @@ def read_conversation(
     question = _in_context(turns, acted)
     if danger is not None:
         found = search(question)
-        return AssistantReading(
-            danger, found if found.quotes else nothing_read(last), (texts.in_danger,)
-        )
+        if not found.quotes or found.evidence < LEAST_IN_DANGER:
+            found = nothing_read(last)
+        return AssistantReading(danger, found, (texts.in_danger,))
     turn, is_talk = None, pending is None and small_talk(last) is not None
     asks_a_person = wants_person(last) and not _is_option(pending, last)
     if desk is not None and not asks_a_person and not is_talk:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from groundup.recipes.named_stages import pack_values
 from groundup.retrieve.answer import AskConfig, QuestionReading
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant import (
+    LEAST_IN_DANGER,
     read_conversation,
     reply,
     searching,
@@ -134,6 +135,21 @@ def test_danger_to_life_stands_above_what_the_documents_say(
         "emergency",
         ENGLISH.emergency,
     ) and "Go to hospital at once" in quoted
+
+
+def test_below_the_text_of_an_emergency_stands_no_unsure_quotation(index: Path) -> None:
+    with Index(index) as opened:
+        search = searching(opened, AskConfig())
+        asked = [Message("user", "A swelling makes it hard to breathe, do I go to hospital?")]
+        for evidence, shown in ((LEAST_IN_DANGER, 1), (LEAST_IN_DANGER - 0.01, 0)):
+            given = read_conversation(
+                asked,
+                TEXTS,
+                lambda question, passages=None, evidence=evidence: replace(
+                    search(question, passages), evidence=evidence
+                ),
+            )
+            assert given.kind == "emergency" and len(given.documents.quotes) == shown
 
 
 @pytest.mark.parametrize("message", ["I want to die", "A crown costs £690, I want to kill myself"])

@@ -360,6 +360,13 @@ def _taught(report: ReportData, stage: str) -> Headline:
     return f"{fixed(before)} → {fixed(after)}", "bits per byte"
 
 
+def _actions(report: ReportData, stage: str) -> Headline:
+    titles = report.facts(stage).get("actions")
+    if not isinstance(titles, list):
+        return "", ""
+    return count(len(titles)), "it can do"
+
+
 def _answers(report: ReportData, stage: str) -> Headline:
     arms = tables(report.json(f"{stage}/results.json"), "arms")
     quoted = next((arm for arm in arms if arm.get("name") == "quotations"), {})
@@ -387,6 +394,7 @@ OF_KIND: dict[str, Callable[[ReportData, str], Headline]] = {
     "classifier": _classifier,
     "chat": _chat,
     CONTINUED: _taught,
+    "actions": _actions,
     "index": lambda report, stage: (count(report.facts(stage), "passages"), "passages"),
     "answers": _answers,
     "export": _export,
