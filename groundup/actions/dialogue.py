@@ -210,7 +210,9 @@ class Dialogue(SettingApart):
             if made is not None:
                 return made
         is_words = asked is not None and asked.type in ("name", "text")
-        if is_words and any(reads(self.message) for reads in (reads_yes, reads_no, reads_wait)):
+        if is_words and reads_wait(self.message):
+            return self._no_hurry(action)
+        if is_words and any(reads(self.message) for reads in (reads_yes, reads_no)):
             return self._again()
         if asked is not None and asked.type == "text" and reads_courtesy(self.message):
             return self._again()
@@ -243,6 +245,8 @@ class Dialogue(SettingApart):
                 return self._confirmed(action)
         if read.values or read.unclear:
             return self._go_on(action, {**held, **read.values}, read)
+        if reads_wait(self.message):
+            return self._no_hurry(action)
         if reads_yes(self.message) or reads_no(self.message):
             return self._again()
         if self.state.guessed:
@@ -355,6 +359,16 @@ class Dialogue(SettingApart):
         waiting = pending(self.actions, self.state)
         assert waiting is not None
         return Step(self.state, replace(waiting, text=waiting.unread))
+
+    def _no_hurry(self, action: Action) -> Step:
+        """Ask the question once more of someone who is looking the answer up, not of one who has
+        none ("no idea").
+        """
+        waiting = pending(self.actions, self.state)
+        is_none = names_none(self.message) and not {"yet", "let"} & set(words(self.message))
+        if waiting is None or is_none:
+            return self._again()
+        return Step(self.state, replace(waiting, text=f"{action.say('no_hurry')} {waiting.text}"))
 
     def _other_wish(self, action: Action) -> Step:
         """Note another action that is asked for meanwhile."""

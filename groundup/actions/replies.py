@@ -100,7 +100,9 @@ _WORDINGS: dict[_Kind, tuple[str, ...]] = {
         "|minute|min|mins|tick)",
         "wait|hang on|hold on|bear with me|where (?:do|shall|should) i (?:start|begin)|let me see",
         "(?:let me|i(?:'?ll| will| must| need to| have to)) (?:just )?(?:look|check|think|find|get"
-        "|ask|fetch|see)(?: \\w+){0,3}",
+        "|ask|fetch|see|count|dig)(?: \\w+){0,3}",
+        "(?:need|have|got) to (?:just )?(?:look|check|find|count|dig|ask (?:my|him|her|them))"
+        "(?: \\w+){0,3}",
         "(?:i'?m |i am )?(?:just )?(?:looking|checking|thinking)(?: \\w+){0,3}|not sure(?: yet)?",
         "i (?:don'?t|do not) know(?: yet)?|no idea",
     ),
@@ -324,8 +326,10 @@ def reads_cancel(message: str) -> bool:
 def reads_wait(message: str) -> bool:
     """Whether a message only says that an answer is to follow.
 
-    >>> reads_wait("hang on, let me look it up"), reads_wait("a blue hat")
-    (True, False)
+    >>> reads_wait("hang on, need to find the text"), reads_wait("not sure yet, let me count")
+    (True, True)
+    >>> reads_wait("a blue hat"), reads_wait("I need to cancel it")
+    (False, False)
     """
     return "wait" in _kinds(message, ("wait", "filler"))
 

@@ -360,6 +360,19 @@ def test_a_reply_that_may_be_a_yes_or_a_no_is_neither(desk: ActionDesk) -> None:
     assert booking.hear("Yes").kind == "undone"
 
 
+def test_who_looks_the_answer_up_is_not_told_that_it_was_not_understood(desk: ActionDesk) -> None:
+    named, cancelling = Talker(desk, "named"), Talker(desk, "cancelling")
+    named.hear(WISH)
+    for message in ("hang on, need to ask my wife", "not sure yet, let me check"):
+        assert named.hear(message).text == "Take your time. In whose name?"
+    assert named.hear("Ada").kind == "confirm"
+    asked = cancelling.hear("Cancel my booking")
+    again = cancelling.hear("one sec, need to find the text")
+    assert again.text == f"Take your time. {asked.text}"
+    assert cancelling.hear("KQM274").kind == "confirm"
+    assert "expected" in Talker(desk, "no").hear(WISH, "no idea").text
+
+
 def test_a_no_in_more_words_ends_what_is_to_be_confirmed(desk: ActionDesk) -> None:
     for number, said in enumerate(("oh hang on, no. Don't book it", "don't do that", "no, no!")):
         guest = Talker(desk, str(number))
