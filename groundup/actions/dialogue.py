@@ -205,14 +205,12 @@ class Dialogue(SettingApart):
         is_unasked = self.state.guessed or self.state.taken_up
         if is_unasked and asked is not None and self._is_wrong_guess(asked):
             return self._ended("cancelled", self._nothing_more(action), action)
-        if self.state.either and asked is not None:
-            made = self._of_either(action, asked)
-            if made is not None:
-                return made
+        if self.state.either and asked and (chosen := self._of_either(action, asked)):
+            return chosen
         is_words = asked is not None and asked.type in ("name", "text")
-        if is_words and reads_wait(self.message):
+        if asked is not None and self._looks_it_up():
             return self._no_hurry(action)
-        if is_words and any(reads(self.message) for reads in (reads_yes, reads_no)):
+        if is_words and any(reads(self.message) for reads in (reads_yes, reads_no, reads_wait)):
             return self._again()
         if asked is not None and asked.type == "text" and reads_courtesy(self.message):
             return self._again()
@@ -245,8 +243,6 @@ class Dialogue(SettingApart):
                 return self._confirmed(action)
         if read.values or read.unclear:
             return self._go_on(action, {**held, **read.values}, read)
-        if reads_wait(self.message):
-            return self._no_hurry(action)
         if reads_yes(self.message) or reads_no(self.message):
             return self._again()
         if self.state.guessed:
@@ -360,14 +356,15 @@ class Dialogue(SettingApart):
         assert waiting is not None
         return Step(self.state, replace(waiting, text=waiting.unread))
 
-    def _no_hurry(self, action: Action) -> Step:
-        """Ask the question once more of someone who is looking the answer up, not of one who has
-        none ("no idea").
-        """
-        waiting = pending(self.actions, self.state)
+    def _looks_it_up(self) -> bool:
+        """Whether an answer is to follow; of "no idea" none is."""
         is_none = names_none(self.message) and not {"yet", "let"} & set(words(self.message))
-        if waiting is None or is_none:
-            return self._again()
+        return reads_wait(self.message) and not is_none
+
+    def _no_hurry(self, action: Action) -> Step:
+        """Ask the question that waits once more."""
+        waiting = pending(self.actions, self.state)
+        assert waiting is not None
         return Step(self.state, replace(waiting, text=f"{action.say('no_hurry')} {waiting.text}"))
 
     def _other_wish(self, action: Action) -> Step:
