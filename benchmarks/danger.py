@@ -59,7 +59,12 @@ def ordinary() -> list[str]:
     drawn = [found[place] for place in np.random.default_rng(0).permutation(len(found))[:ORDINARY]]
     return [
         *drawn,
-        *(each["text"] for pack in PACKAGED.iterdir() for each in lines(pack) if "text" in each),
+        *(
+            each["text"]
+            for pack in sorted(PACKAGED.iterdir())
+            for each in lines(pack)
+            if "text" in each
+        ),
     ]
 
 
@@ -102,9 +107,10 @@ def main() -> None:
         print(f"  {limit}: of other firms' customers {percent(taken, len(unseen))}")
     if given.write:
         model = fit(np.vstack([rows, free]), np.r_[classes, np.zeros(len(free), int)])
+        rows, biases = model.coef_.astype(float), model.intercept_.astype(float)
         weights = {
-            "weights": (model.coef_[1:] - model.coef_[0]).round(DIGITS).tolist(),
-            "biases": (model.intercept_[1:] - model.intercept_[0]).round(DIGITS).tolist(),
+            "weights": (rows[1:] - rows[0]).round(DIGITS).tolist(),
+            "biases": (biases[1:] - biases[0]).round(DIGITS).tolist(),
         }
         write_text(FITTED, json.dumps(weights, separators=(",", ":")) + "\n")
         print(f"{FITTED}: fitted on {len(said)} and {len(others):,} messages")
