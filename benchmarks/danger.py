@@ -69,6 +69,7 @@ def ordinary() -> list[str]:
 
 
 def main() -> None:
+    """Measure, and write the weights where they are asked for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
