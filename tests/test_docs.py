@@ -24,9 +24,9 @@ def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
-def script(file: str) -> ModuleType:
-    """A script of docs/site as a module."""
-    found = importlib.util.spec_from_file_location(file, ROOT / "docs" / "site" / f"{file}.py")
+def script(file: str, folder: str = "docs/site") -> ModuleType:
+    """A script of the documents as a module."""
+    found = importlib.util.spec_from_file_location(file, ROOT / folder / f"{file}.py")
     assert found and found.loader
     module = importlib.util.module_from_spec(found)
     found.loader.exec_module(module)

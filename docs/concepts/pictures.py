@@ -3,10 +3,13 @@
 The same functions as `groundup lab`, so that the pages show what a reader gets.
 """
 
+import io
 from pathlib import Path
+from typing import Any
 
 from groundup.cli.console import console_progress
 from groundup.device import select_compute
+from groundup.errors import ConfigError
 from groundup.files import write_bytes
 from groundup.lab.attention import attention_picture
 from groundup.lab.drawing.attention import square, token_axes
@@ -15,18 +18,28 @@ from groundup.lab.drawing.tracing import draw_trace
 from groundup.lab.neighbours import neighbours
 from groundup.lab.patching import causal_trace
 from groundup.lab.positions import position_picture
-from groundup.lab.style import LABEL_SIZE, finish, pyplot
+from groundup.lab.style import (
+    COLUMN_PIXELS,
+    DOTS_PER_INCH,
+    LEAST_PIXELS,
+    SMALL_SIZE,
+    WIDTH_INCHES,
+    finish,
+    pyplot,
+    smallest_type,
+)
 from groundup.lab.values import AttentionPicture
 from groundup.lab.views import VIEWS, function, look_inside
 from groundup.weights.model_io import open_model
 
 IMAGES = Path(__file__).parents[1] / "images"
+# Of a picture's metadata.
+SMALLEST_TYPE = "Smallest type"
 MODEL = "smollm2-135m-instruct"
 TEXT = "When Mary and John went to the shop, John gave a book to Mary. When Anna and Paul went to the park, Paul gave a ball to"
 SHORT = "The cat sat on the mat"
-DOTS_PER_INCH = 100
-# What a page of the site shows as large as it is drawn: some 740 pixels, at most four panels.
-LENS_TOKENS, LENS_LAYERS = 5, 3
+# What a page of the site shows as large as it is drawn, with at most four panels.
+LENS_TOKENS, LENS_LAYERS = 4, 3
 # Of each pattern a head that has it clearly, as the picture of all heads says: block, head, words.
 HEADS = {
     (17, 1): "the previous token",
@@ -70,26 +83,32 @@ def main() -> None:
 
 def draw_four(picture: AttentionPicture) -> object:
     """The heads of HEADS, with the tokens on their axes."""
-    figure, grid = pyplot().subplots(2, 2, figsize=(7.3, 7.8))
+    figure, grid = pyplot().subplots(2, 2, figsize=(WIDTH_INCHES, 8.3))
     for axes, ((block, head), words) in zip(grid.flat, HEADS.items(), strict=True):
         [found] = [
             each for each in picture["heads"] if (each["block"], each["head"]) == (block, head)
         ]
         square(axes, found["weights"])
-        token_axes(axes, picture["pieces"], LABEL_SIZE)
+        token_axes(axes, picture["pieces"], SMALL_SIZE)
         if axes in grid[0]:
             axes.set_xticks([])  # those of the row below
-        axes.set_title(f"block {block}, head {head}:\n{words}", fontsize=LABEL_SIZE)
+        axes.set_title(f"block {block}, head {head}:\n{words}", fontsize=SMALL_SIZE)
     title = "Four heads of SmolLM2-135M-Instruct, and what each attends to"
     return finish(figure, title=title, caption=picture["caption"])
 
 
-def save(figure: object, name: str) -> None:
-    """One figure as docs/images/NAME.png, whole or not at all."""
-    import io
+def save(figure: Any, name: str) -> None:
+    """One figure as docs/images/NAME.png, whole or not at all, with its smallest type recorded.
 
+    Raises ConfigError for one that is wider than a page's column, or has smaller type than a reader can read.
+    """
+    width, smallest = round(figure.get_size_inches()[0] * DOTS_PER_INCH), smallest_type(figure)
+    if width > COLUMN_PIXELS or smallest < LEAST_PIXELS:
+        message = f"{name} is {width} pixels wide, with type of {smallest:.1f} pixels."
+        raise ConfigError(message, fix=f"At most {COLUMN_PIXELS}, and {LEAST_PIXELS} or more.")
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DOTS_PER_INCH)  # type: ignore[attr-defined]
+    metadata = {SMALLEST_TYPE: f"{smallest:.1f} pixels"}
+    figure.savefig(file, format="png", dpi=DOTS_PER_INCH, metadata=metadata)
     write_bytes(IMAGES / f"{name}.png", file.getvalue())
 
 

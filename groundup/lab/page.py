@@ -30,6 +30,7 @@ from groundup.html_nodes import (
     verbatim,
 )
 from groundup.lab.html_head import html_head
+from groundup.lab.style import DOTS_PER_INCH
 from groundup.lab.values import ModelFacts, ModelViews
 from groundup.lab.views import VIEWS, function
 from groundup.palette import custom_properties, page_style
@@ -40,7 +41,6 @@ PNG_DOTS_PER_INCH = 160
 # Of the 256 colours of a GIF's palette: 64 without dithering look the same at half the size. One
 # palette for all frames avoids flicker, and lets a frame store only the rectangle that differs from
 # the one before.
-GIF_DOTS_PER_INCH = 100
 PALETTE_COLOURS = 64
 # Of 255, in each of red, green and blue.
 NEARLY_WHITE = 250
@@ -106,7 +106,7 @@ def _image(figure: Any) -> Any:
     from PIL import Image
 
     canvas = FigureCanvasAgg(figure)
-    figure.set_dpi(GIF_DOTS_PER_INCH)
+    figure.set_dpi(DOTS_PER_INCH)
     canvas.draw()
     width, height = canvas.get_width_height()
     return Image.frombuffer("RGBA", (width, height), bytes(canvas.buffer_rgba())).convert("RGB")

@@ -84,7 +84,7 @@ def _added(scheme: str, rows: Tensor) -> PositionPicture:
     cosines = unit @ unit.T  # [T, T]
     by_distance = torch.stack([cosines.diagonal(distance).mean() for distance in range(len(rows))])
     caption = (
-        "Left: the row that is added to the embedding of a token at each position. Right: the "
+        "Above: the row that is added to the embedding of a token at each position. Below: the "
         "cosine similarity of two such rows, mean over all pairs of positions at that "
         "distance."
     )
@@ -111,8 +111,8 @@ def _rotary(
             _curve(f"stretched ({scaling.kind}, {scaling.factor:g} times)", table.mean(dim=-1))
         )
     caption = (
-        f"Left: the cosine of the angle by which each of the {head_width // 2} pairs of a "
-        f"head is rotated at each position (base {base:,.0f}). Right: their mean, which is "
+        f"Above: the cosine of the angle by which each of the {head_width // 2} pairs of a "
+        f"head is rotated at each position (base {base:,.0f}). Below: their mean, which is "
         "the share of the score that is left for a key of the same components at that "
         "distance."
     )

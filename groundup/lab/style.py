@@ -3,6 +3,9 @@ how it was computed.
 
 Colour maps keep the order of values in a grey print, as their lightness is monotonic: `SHARES` (0
 to 1) from white to dark, `SIGNED` (around zero) from dark to light
+
+Sizes are those of a page: 96 dots per inch, so that 12 pixels are 9 points, and a column of text
+680 pixels wide. `smallest_type` measures a figure in these pixels
 """
 
 import textwrap
@@ -19,10 +22,15 @@ SIGNED = "cividis"
 # The shapes of groups, to distinguish them without colour.
 MARKERS = "osD^vP*X"
 ONE, TWO, MUTED = LIGHT["one"], LIGHT["two"], LIGHT["soft"]
-TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 11, 9, 7
+DOTS_PER_INCH, COLUMN_PIXELS, LEAST_PIXELS = 96, 680, 12
+WIDTH_INCHES = COLUMN_PIXELS / DOTS_PER_INCH
+# In points. Nothing is smaller than the last, which is LEAST_PIXELS.
+TITLE_SIZE, LABEL_SIZE, SMALL_SIZE = 12, 10, 9
 # Characters of a caption on an inch of a figure at SMALL_SIZE.
-CAPTION_CHARACTERS_PER_INCH = 17
-LINE_INCHES, TITLE_LINE_INCHES, SCALE_INCHES = 0.145, 0.2, 0.85
+CAPTION_CHARACTERS_PER_INCH = 14
+LINE_INCHES, TITLE_LINE_INCHES, SCALE_INCHES = 0.175, 0.22, 0.9
+# Of an exponent or an index, as matplotlib sets it.
+EXPONENT_SHARE = 0.7
 
 
 def pyplot() -> Any:
@@ -48,7 +56,7 @@ def finish(
     width, height = figure.get_size_inches()
     columns = int(width * CAPTION_CHARACTERS_PER_INCH)
     lines = textwrap.wrap(caption, columns)
-    title_lines = textwrap.wrap(title, int(columns * 0.62))
+    title_lines = textwrap.wrap(title, int(columns * 0.69))
     below, above, right = 0.0, 0.0, 1.0
     if lines:
         below = (len(lines) * LINE_INCHES + 0.12) / height
@@ -88,6 +96,24 @@ def close(figure: Any) -> Any:
     return figure
 
 
+def smallest_type(figure: Any) -> float:
+    """The height of the smallest type of a figure in pixels, at the size at which a page shows it.
+
+    Exponents and indices count with their own size.
+    """
+    from matplotlib.text import Text
+
+    figure.draw_without_rendering()  # ticks have no text before
+    sizes = []
+    for text in figure.findobj(Text):
+        words, size = text.get_text(), text.get_fontsize()
+        if words.strip() and text.get_visible():
+            if "$" in words.replace(r"\$", "") and any(mark in words for mark in "^_"):
+                size *= EXPONENT_SHARE
+            sizes.append(size)
+    return float(min(sizes, default=TITLE_SIZE) * DOTS_PER_INCH / 72)
+
+
 def plain(axes: Any, *, x: str = "", y: str = "") -> None:
     """Draw only the two spines that have a scale, and name the axes."""
     axes.spines[["top", "right"]].set_visible(False)
@@ -111,6 +137,11 @@ def name_tokens(
         )
     if y:
         axes.set_yticks(range(len(y)), y, family="monospace", fontsize=size)
+
+
+def plain_numbers(axis: Any) -> None:
+    """Write 0.1 and 100 on a logarithmic axis, not 10 with an exponent, which would be smaller."""
+    axis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def few_ticks(numbers: Sequence[int], most: int) -> tuple[list[int], list[str]]:

@@ -23,7 +23,7 @@ from groundup.data.batches.shards import ShardSet
 from groundup.device import Compute
 from groundup.errors import ConfigError, FormatError, require
 from groundup.files import read_json_object, write_json
-from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, finish, plain, pyplot
+from groundup.lab.style import LABEL_SIZE, SMALL_SIZE, WIDTH_INCHES, finish, plain, pyplot
 from groundup.model.presets import MAX_DEPTH, shape_of_depth
 from groundup.planning import planner
 from groundup.planning.measure import Benchmark, Candidate, Measured
@@ -305,7 +305,7 @@ def draw_sweep(found: Sweep) -> Any:
     each run. Raises MissingExtra (matplotlib).
     """
     plt = pyplot()
-    figure, axes = plt.subplots(figsize=(7.4, 4.6))
+    figure, axes = plt.subplots(figsize=(WIDTH_INCHES, 4.6))
     sizes = sorted({point.parameters for point in found.points})
     end = BEYOND * max(point.read_bytes for point in found.points)
     shades = plt.get_cmap("viridis")

@@ -22,8 +22,9 @@ from groundup.errors import DataError
 from groundup.lab.attention import attention_picture
 from groundup.lab.embeddings import principal_components
 from groundup.lab.page import render
+from groundup.lab.style import LEAST_PIXELS, WIDTH_INCHES, smallest_type
 from groundup.lab.training_animation import apart, attention_film, embeddings_film, group_of
-from groundup.lab.views import VIEWS, look_inside
+from groundup.lab.views import VIEWS, function, look_inside
 from groundup.model.config import ModelConfig
 from groundup.model.heads import LanguageModel
 from groundup.progress import Silent
@@ -211,6 +212,18 @@ def test_the_gif_has_a_frame_for_every_step_and_rests_at_the_end(name: str, page
     assert times[-1] > 3 * max(times[1:-1])
     assert len(data) < 300_000
     assert image.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("view", ["attention_forming", "embeddings_forming"])
+def test_a_film_is_as_wide_as_a_pages_column_and_its_type_can_be_read(
+    view: str, attention: dict[str, Any], embeddings: dict[str, Any]
+) -> None:
+    values = {"attention_forming": attention, "embeddings_forming": embeddings}[view]
+    reel = function(VIEWS[view].reel)(values)
+    reel.show(0)
+    assert smallest_type(reel.figure) >= LEAST_PIXELS
+    assert reel.figure.get_size_inches()[0] == pytest.approx(WIDTH_INCHES)
+    assert smallest_type(function(VIEWS[view].draw)(values)) >= LEAST_PIXELS
 
 
 class Said(Silent):

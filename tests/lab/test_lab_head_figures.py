@@ -81,7 +81,7 @@ def test_search_frames_the_best_head_where_it_is_far_above_chance(
     axes = draw_head_search(found).axes[3]
     (frame,) = axes.patches
     assert (frame.get_y() + 1.5, frame.get_x() + 1.5) == (2, 3)
-    assert "block 2, head 3: 0.80" in axes.get_title()
+    assert "block 2, head 3:\n0.80" in axes.get_title()
 
 
 def test_reach_has_three_fields_with_their_units(

@@ -21,6 +21,7 @@ from groundup.files import write_json
 from groundup.lab import views
 from groundup.lab.charts import attention_chart, heads_chart
 from groundup.lab.page import PUBLIC_MODEL, picture, render, write_lab_page
+from groundup.lab.style import LEAST_PIXELS, smallest_type
 from groundup.lab.tokens import beginning
 from groundup.lab.views import VIEWS, Contrast, View, function, look_inside
 from groundup.migrations import BUILD
@@ -112,6 +113,11 @@ def test_a_classifier_is_looked_into_too(tokenizer: Tokenizer, model: LanguageMo
     } == set(inside["left_out"])
     assert inside["views"]["attribution"]["decision"] in ("ham", "spam")
     assert "classifier" in inside["left_out"]["lens"]
+
+
+@pytest.mark.parametrize("name", [name for name in VIEWS if name not in MOVING])
+def test_no_type_of_a_picture_is_below_12_pixels(name: str, inside: dict[str, Any]) -> None:
+    assert smallest_type(function(VIEWS[name].draw)(inside["views"][name])) >= LEAST_PIXELS
 
 
 def test_the_chart_shows_the_head_that_is_chosen(inside: dict[str, Any]) -> None:

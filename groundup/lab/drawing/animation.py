@@ -18,6 +18,7 @@ from groundup.lab.style import (
     SMALL_SIZE,
     TITLE_SIZE,
     TWO,
+    WIDTH_INCHES,
     close,
     finish,
     legend,
@@ -33,8 +34,6 @@ from groundup.palette import SERIES
 Frame = TypeVar("Frame", bound=FilmFrame)
 SCORE_LINES = ((ONE, "-"), (TWO, "--"), (MUTED, ":"))
 STRIP_FRAMES = 5
-# Width of the title.
-MIN_INCHES = 6.2
 # Names are hidden while the points are closer than this part of their final distance, as they would
 # overlap.
 READABLE = 1 / 3
@@ -51,15 +50,17 @@ class Animation:
 def attention_reel(film: AttentionFilm) -> Animation:
     """The maps of the film's heads, and below them the score of each at every step."""
     heads, frames = film["heads"], film["frames"]
-    figure = pyplot().figure(figsize=(max(3.1 * len(heads), MIN_INCHES), 4.9))
+    figure = pyplot().figure(figsize=(WIDTH_INCHES, 4.9))
     rows = figure.add_gridspec(
-        2, 1, height_ratios=(3.4, 1), left=0.09, right=0.98, bottom=0.1, top=0.84, hspace=0.42
+        2, 1, height_ratios=(3.4, 1), left=0.09, right=0.98, bottom=0.1, top=0.84, hspace=0.55
     )
-    squares = rows[0].subgridspec(1, len(heads), wspace=0.28).subplots(squeeze=False)[0]
+    squares = rows[0].subgridspec(1, len(heads), wspace=0.1).subplots(squeeze=False)[0]
     images = []
     for axes, weights in zip(squares, frames[-1]["weights"], strict=True):
         images.append(square(axes, weights))
         token_axes(axes, film["pieces"], SMALL_SIZE)
+        if axes is not squares[0]:
+            axes.set_yticks([])
     timeline = figure.add_subplot(rows[1])
     for number, head in enumerate(heads):
         colour, line = SCORE_LINES[number % len(SCORE_LINES)]
@@ -85,7 +86,7 @@ def attention_reel(film: AttentionFilm) -> Animation:
 def embeddings_reel(film: EmbeddingsFilm) -> Animation:
     """The map of the film's tokens, and below it the variance between its groups at every step."""
     frames = film["frames"]
-    figure = pyplot().figure(figsize=(8.4, 6.2))
+    figure = pyplot().figure(figsize=(WIDTH_INCHES, 6.2))
     rows = figure.add_gridspec(
         2, 1, height_ratios=(5.2, 1), left=0.08, right=0.98, bottom=0.08, top=0.92, hspace=0.28
     )
@@ -118,14 +119,14 @@ def embeddings_reel(film: EmbeddingsFilm) -> Animation:
 def attention_strip(film: AttentionFilm) -> Any:
     """Draw some steps side by side, a row of maps for each head."""
     heads, chosen = film["heads"], _strip_frames(film["frames"])
-    size = (2.0 * len(chosen) + 0.9, 2.0 * len(heads) + 1.3)
+    size = (2.4 * len(chosen) + 1.1, 2.4 * len(heads) + 1.6)
     figure, grid = pyplot().subplots(len(heads), len(chosen), figsize=size, squeeze=False)
     corner = {"ha": "right", "va": "top", "fontsize": LABEL_SIZE}
     for row, head in enumerate(heads):
         for column, frame in enumerate(chosen):
             axes = grid[row][column]
             square(axes, frame["weights"][row])
-            token_axes(axes, film["pieces"], SMALL_SIZE - 1)
+            token_axes(axes, film["pieces"], SMALL_SIZE)
             if column:
                 axes.set_yticks([])
             if row < len(heads) - 1:

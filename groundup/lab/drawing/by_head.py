@@ -2,6 +2,7 @@
 the ablation of each head and each block.
 """
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
@@ -10,14 +11,17 @@ from groundup.lab.drawing.attention import BLOCKS, PATTERNS
 from groundup.lab.style import (
     LABEL_SIZE,
     ONE,
+    SCALE_INCHES,
     SHARES,
     SMALL_SIZE,
     TWO,
+    WIDTH_INCHES,
     few_ticks,
     finish,
     ink_on,
     name_axes,
     plain,
+    plain_numbers,
     pyplot,
     scale_beside,
     write_at,
@@ -31,9 +35,10 @@ from groundup.lab.values import (
     HeadSearch,
 )
 
-# Inches of a cell, and of the margin of a heatmap with a colour scale and of one without.
-SQUARE, AROUND, AROUND_WITHOUT_SCALE = 0.24, 1.5, 0.5
-NARROWEST, LOWEST = 2.3, 1.8
+# Inches of a cell at most and at least, and of the margin of a heatmap with a colour scale and of
+# one without.
+SQUARE, SMALLEST_SQUARE, AROUND, AROUND_WITHOUT_SCALE = 0.24, 0.12, 1.2, 0.35
+ROW_SQUARES, LOWEST = 1.4, 1.8
 # The best of many heads is above chance by luck; it counts as found from this many times chance on.
 TIMES_CHANCE = 3
 Measure = Literal["distance_beyond_first_tokens", "entropy_bits", "first_share"]
@@ -70,9 +75,11 @@ def draw_head_search(found: HeadSearch) -> Any:
             frame = {"fill": False, "edgecolor": "black", "linewidth": 1.3}
             corner = (best["head"] - 1.5, best["block"] - 1.5)
             axes.add_patch(pyplot().Rectangle(corner, 1, 1, **frame))
-            said = f"block {best['block']}, head {best['head']}: {best['score']:.2f}"
-        title = f"{name}:\n{PATTERNS[name]}\n{said}\n(chance {kind['chance']:.2f})"
-        axes.set_title(title, fontsize=LABEL_SIZE)
+            said = f"block {best['block']}, head {best['head']}:\n{best['score']:.2f}"
+        title = (
+            f"{name}:\n{textwrap.fill(PATTERNS[name], 17)}\n{said} (chance {kind['chance']:.2f})"
+        )
+        axes.set_title(title, fontsize=SMALL_SIZE)
     colours = (image, "share of attention", (0, 0.25, 0.5, 0.75, 1))
     caption = f"{found['caption']}{_losses(found['loss'])}"
     return finish(figure, title=_title(heads), caption=caption, colours=colours)
@@ -123,11 +130,11 @@ def _by_head_figure(
     margin of `around` inches.
     """
     blocks, most = _shape(heads)
-    size = (
-        fields * max(most * SQUARE + around, NARROWEST) + 0.6,
-        max(blocks * SQUARE, LOWEST) + 1.9,
-    )
-    figure, grid = pyplot().subplots(1, fields, figsize=size, squeeze=False)
+    beside = WIDTH_INCHES - SCALE_INCHES - 0.3
+    square = max(min((beside / fields - around) / most, SQUARE), SMALLEST_SQUARE)
+    width = max(fields * (most * square + around) + SCALE_INCHES + 0.3, WIDTH_INCHES)
+    size = (width, max(blocks * square * ROW_SQUARES, LOWEST) + 2.6)
+    figure, grid = pyplot().subplots(1, fields, figsize=size, squeeze=False, sharey=True)
     name_axes(grid[0][0], y=BLOCKS)
     return figure, list(grid[0])
 
@@ -142,7 +149,7 @@ def _draw_by_head(
     field = [[float("nan")] * most for _ in range(blocks)]
     for head, value in zip(heads, values, strict=True):
         field[head["block"] - 1][head["head"] - 1] = value
-    image = axes.imshow(field, cmap=SHARES, vmin=0, vmax=top, aspect="equal", origin="lower")
+    image = axes.imshow(field, cmap=SHARES, vmin=0, vmax=top, aspect="auto", origin="lower")
     axes.set_xticks(*few_ticks(range(1, most + 1), 12), fontsize=SMALL_SIZE)
     axes.set_yticks(*few_ticks(range(1, blocks + 1), 12), fontsize=SMALL_SIZE)
     name_axes(axes, "head")
@@ -160,17 +167,16 @@ def draw_ablation(table: AblationTable) -> Any:
     """
     heads, best = table["heads"], table["most"][0]
     blocks, most = len(heads), len(heads[0])
-    size = (most * CELL_INCHES + 4.2, max(blocks * ROW_INCHES, 1.4) + 2.2)
+    size = (most * CELL_INCHES + 2.9, max(blocks * ROW_INCHES, 1.4) + 2.4)
     figure, (field, side) = pyplot().subplots(
-        1, 2, figsize=size, width_ratios=[most * CELL_INCHES, 2.6], sharey=True
+        1, 2, figsize=size, width_ratios=[most * CELL_INCHES, 1.9], sharey=True
     )
     largest = max(max(map(max, heads)), 1e-6)
     field.imshow(heads, cmap=SHARES, vmin=0, vmax=largest, aspect="auto", origin="lower")
     for y, (row, errors) in enumerate(zip(heads, table["heads_error"], strict=True)):
         for x, (change, error) in enumerate(zip(row, errors, strict=True)):
             if abs(change) > CLEAR_ERRORS * error and abs(change) >= 0.005:
-                style = {"fontsize": SMALL_SIZE - 1, "color": ink_on(change / largest)}
-                write_at(field, x, y, f"{change:+.2f}", **style)
+                write_at(field, x, y, f"{change:+.2f}", color=ink_on(change / largest))
     field.set_xticks(range(most), [str(head) for head in range(1, most + 1)], fontsize=SMALL_SIZE)
     field.set_yticks(*few_ticks(range(1, blocks + 1), 16), fontsize=SMALL_SIZE)
     name_axes(field, "head removed", BLOCKS)
@@ -187,5 +193,6 @@ def _draw_blocks(axes: Any, changes: Sequence[float]) -> None:
     axes.barh(range(len(changes)), changes, color=colours, height=0.7)
     axes.axvline(0, color="black", linewidth=0.6)
     axes.set_xscale("symlog", linthresh=0.1)
+    plain_numbers(axes.xaxis)
     axes.tick_params(labelsize=SMALL_SIZE)
     plain(axes, x="whole block skipped:\nchange, nats per token")

@@ -104,9 +104,7 @@ def _draw_edges(axes: Any, values: CircuitGraph, places: list[Place], end: Place
 
 def _box(axes: Any, x: float, y: float, label: str, colour: str) -> None:
     frame = {"boxstyle": "round,pad=0.25", "facecolor": colour, "edgecolor": "black"}
-    write_at(
-        axes, x, y, label, fontsize=SMALL_SIZE - 0.5, bbox={**frame, "linewidth": 0.5}, zorder=2
-    )
+    write_at(axes, x, y, label, bbox={**frame, "linewidth": 0.5}, zorder=2)
 
 
 def _label(node: GraphNode, values: CircuitGraph) -> str:

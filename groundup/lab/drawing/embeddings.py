@@ -18,6 +18,7 @@ from groundup.lab.style import (
     SIGNED,
     SMALL_SIZE,
     TWO,
+    WIDTH_INCHES,
     close,
     finish,
     legend,
@@ -51,13 +52,15 @@ def draw_tokens(picture: TokenPicture) -> Any:
         f" {name} ".center(len(id) + 1) for name, id in zip(token_labels(pieces), ids, strict=True)
     ]
     lines = in_lines(labels, LINE_CHARACTERS)
-    figure, axes = plt.subplots(figsize=(9, 0.62 * len(lines) + 0.2))
+    figure, axes = plt.subplots(figsize=(WIDTH_INCHES, 0.62 * len(lines) + 0.2))
     for row, line in enumerate(lines):
         for left, index in line:
             width, colour = len(labels[index]), PIECES[index % len(PIECES)]
             corner, middle = (left + 0.08, -row - 0.42), left + width / 2
             axes.add_patch(plt.Rectangle(corner, width - 0.16, 0.84, color=colour))
-            write_at(axes, middle, -row + 0.1, labels[index], family="monospace", fontsize=10)
+            write_at(
+                axes, middle, -row + 0.1, labels[index], family="monospace", fontsize=LABEL_SIZE
+            )
             write_at(axes, middle, -row - 0.27, ids[index], color=MUTED)
     axes.set(xlim=(0, LINE_CHARACTERS), ylim=(-len(lines) + 0.45, 0.55))
     axes.axis("off")
@@ -101,9 +104,9 @@ DASHES = ("-", "--", "-.", ":")
 
 def draw_positions(picture: PositionPicture) -> Any:
     """Draw the picture of `position_picture` or `model_positions`."""
-    figure, (left, right) = pyplot().subplots(1, 2, figsize=(11, 4.2))
+    figure, (above, below) = pyplot().subplots(2, 1, figsize=(WIDTH_INCHES, 7.2))
     rows, columns = len(picture["table"]), len(picture["table"][0])
-    image = left.imshow(
+    image = above.imshow(
         picture["table"],
         aspect="auto",
         cmap=SIGNED,
@@ -114,21 +117,24 @@ def draw_positions(picture: PositionPicture) -> Any:
     down = "position of the token"
     if picture["scheme"] == "alibi":
         down = BACK
-    name_axes(left, picture["table_axis"], down)
-    left.tick_params(labelsize=SMALL_SIZE)
-    scale_beside(left, image, picture["table_value"])
-    _draw_curves(right, picture)
+    name_axes(above, picture["table_axis"], down)
+    above.tick_params(labelsize=SMALL_SIZE)
+    scale_beside(above, image, picture["table_value"])
+    _draw_curves(below, picture)
     if len(picture["curves"]) > 1:
         beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-        legend(right, **beside)
+        legend(below, **beside)
     return finish(figure, title=TITLES[picture["scheme"]], caption=picture["caption"])
 
 
 def draw_schemes(pictures: Sequence[PositionPicture]) -> Any:
-    """Draw the similarity by distance of several schemes, side by side."""
-    size = (3.1 * len(pictures), 3.4)
-    figure, grid = pyplot().subplots(1, len(pictures), figsize=size, squeeze=False)
-    for axes, picture in zip(grid[0], pictures, strict=True):
+    """Draw the similarity by distance of several schemes, two in a row."""
+    rows = -(-len(pictures) // 2)
+    size = (WIDTH_INCHES, 2.6 * rows + 1.1)
+    figure, grid = pyplot().subplots(rows, 2, figsize=size, squeeze=False)
+    for axes in grid.flat[len(pictures) :]:
+        axes.set_visible(False)
+    for axes, picture in zip(grid.flat, pictures, strict=False):
         _draw_curves(axes, picture)
         axes.set_title(picture["scheme"], fontsize=LABEL_SIZE)
     caption = (
@@ -157,14 +163,14 @@ LETTER_WIDTH, LETTER_HEIGHT, INCHES = 0.62, 1.15, 1 / 72
 STEP_INCHES, RINGS = 0.075, 14
 FAR_INCHES = 0.2
 # Of a bar.
-ROW_INCHES = 0.27
+ROW_INCHES = 0.29
 
 Box = tuple[float, float, float, float]
 
 
 def draw_embeddings(map: EmbeddingMap) -> Any:
     """Draw the points of `embedding_map`, or of `word_map` with a marker for each group."""
-    figure, axes = pyplot().subplots(figsize=(7.5, 6.2))
+    figure, axes = pyplot().subplots(figsize=(WIDTH_INCHES, 6.2))
     points = [(point["x"], point["y"]) for point in map["points"]]
     groups = [point.get("group", "") for point in map["points"]]
     named = [group for group in dict.fromkeys(groups) if group]
@@ -257,7 +263,7 @@ def _meet(one: Box, other: Box) -> bool:
 def draw_neighbours(found: WordNeighbours) -> Any:
     """Draw the nearest words as bars of cosine, the nearest on top."""
     near = found["neighbours"]
-    figure, axes = pyplot().subplots(figsize=(6.5, len(near) * ROW_INCHES + 1.7))
+    figure, axes = pyplot().subplots(figsize=(WIDTH_INCHES, len(near) * ROW_INCHES + 1.9))
     axes.barh(range(len(near)), [entry["cosine"] for entry in near], color=ONE, height=0.7)
     for place, entry in enumerate(near):
         label = f" {entry['cosine']:.2f}"
@@ -274,7 +280,7 @@ def draw_neighbours(found: WordNeighbours) -> Any:
 
 def draw_kinds(score: KindScore) -> Any:
     """Draw the shares of neighbours of the same category, with chance as a mark."""
-    figure, grid = pyplot().subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    figure, grid = pyplot().subplots(1, 2, figsize=(WIDTH_INCHES, 3.9), sharey=True)
     kinds = list(score["vocabulary"]["kinds"])
     parts = (
         (score["vocabulary"], "among all words of the vocabulary"),
@@ -285,7 +291,6 @@ def draw_kinds(score: KindScore) -> Any:
         axes.set_title(title, fontsize=LABEL_SIZE)
     grid[0].set_yticks(range(len(kinds)), kinds, fontsize=LABEL_SIZE)
     grid[0].invert_yaxis()
-    legend(grid[1], loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return finish(figure, title=_kinds_title(score["vocabulary"]), caption=score["caption"])
 
 
@@ -294,7 +299,7 @@ def _draw_shares(axes: Any, scores: Sequence[CategoryScore]) -> None:
     shares = [100 * (score["share"] or 0.0) for score in scores]
     chances = [100 * (scores[place]["chance"] or 0.0) for place in places]
     axes.barh(places, [shares[place] for place in places], color=ONE, height=0.55)
-    axes.plot(chances, places, "D", color=TWO, label="chance", clip_on=False, zorder=3)
+    axes.plot(chances, places, "D", color=TWO, clip_on=False, zorder=3)
     for place, (score, share) in enumerate(zip(scores, shares, strict=True)):
         text, colour = f"  too few words ({score['words']})", MUTED
         if score["judged"]:
@@ -303,7 +308,7 @@ def _draw_shares(axes: Any, scores: Sequence[CategoryScore]) -> None:
     axes.set_xlim(0, 130)
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.tick_params(labelsize=SMALL_SIZE)
-    plain(axes, x="neighbours of the same category, %")
+    plain(axes, x="neighbours of the same category, %\n(diamond: chance)")
 
 
 def _kinds_title(score: CategoryScores) -> str:

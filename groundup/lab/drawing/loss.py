@@ -14,6 +14,7 @@ from groundup.lab.style import (
     ONE,
     SMALL_SIZE,
     TWO,
+    WIDTH_INCHES,
     close,
     finish,
     legend,
@@ -43,7 +44,7 @@ def draw_loss(metrics: Iterable[Mapping[str, Any]]) -> Any:
         for record in records
         if "validation_loss" in record
     ]
-    figure, axes = pyplot().subplots(figsize=(7, 3.6))
+    figure, axes = pyplot().subplots(figsize=(WIDTH_INCHES, 3.6))
     width = {"linewidth": 1.4, "markersize": 4}
     if training:
         axes.plot(*zip(*training, strict=True), "-", color=ONE, label="training", **width)
@@ -62,7 +63,7 @@ def draw_loss_by_context(losses: ContextLosses) -> Any:
     points = losses["points"]
     middles = [(point["from"] * point["to"]) ** 0.5 for point in points]
     means, errors = [point["loss"] for point in points], [point["error"] for point in points]
-    figure, axes = pyplot().subplots(figsize=(7, 4.2))
+    figure, axes = pyplot().subplots(figsize=(WIDTH_INCHES, 4.2))
     axes.plot(middles, means, "o-", color=ONE, linewidth=1.6, markersize=4)
     known = [error for error in errors if error is not None]
     if len(known) == len(points):
@@ -95,7 +96,7 @@ def draw_sentence_losses(losses: SentenceLosses) -> Any:
     places = range(len(rows))
     alone, after = [row["alone"] for row in rows], [row["after"] for row in rows]
     names = [" ".join(row["text"].split()).replace("$", r"\$") for row in rows]
-    figure, axes = pyplot().subplots(figsize=(8, 0.34 * len(rows) + 2.0))
+    figure, axes = pyplot().subplots(figsize=(WIDTH_INCHES, 0.34 * len(rows) + 2.0))
     axes.hlines(places, after, alone, color=PALE_LINE, linewidth=2)
     axes.plot(alone, places, "o", color=TWO, markersize=6, label="the sentence alone")
     axes.plot(after, places, "s", color=ONE, markersize=5, label="after those before it")
@@ -127,8 +128,7 @@ def _span(point: ContextPoint) -> str:
     return f"{point['from']} to {point['to']}"
 
 
-COLUMNS = 3
-WIDTH_INCHES, HEIGHT_INCHES = 3.1, 2.5
+COLUMNS, HEIGHT_INCHES = 2, 2.6
 X_LABELS = {"steps": "training step", "sizes": "parameters", "shots": "worked examples (shots)"}
 TITLES = {"steps": "over training", "sizes": "by size", "shots": "by number of worked examples"}
 # Values of metrics that are proportions but not shown in percent are left as they are.
@@ -147,10 +147,8 @@ def draw_curves(curves: Sequence[Mapping[str, Any]]) -> Any:
     panels = list(dict.fromkeys(map(_panel_of, curves)))
     models = list(dict.fromkeys(curve["model"] for curve in curves))
     columns = min(COLUMNS, len(panels))
-    if len(panels) == 4:
-        columns = 2
     rows = -(-len(panels) // columns)
-    size = (max(4.6, WIDTH_INCHES * columns), HEIGHT_INCHES * rows + 0.9)
+    size = (WIDTH_INCHES, HEIGHT_INCHES * rows + 1.1)
     figure, grid = pyplot().subplots(rows, columns, figsize=size, squeeze=False)
     places = [axes for line in grid for axes in line]
     for axes, panel in zip(places, panels, strict=False):

@@ -13,6 +13,7 @@ from groundup.lab.style import (
     SHARES,
     SMALL_SIZE,
     TWO,
+    WIDTH_INCHES,
     few_ticks,
     finish,
     ink_on,
@@ -20,6 +21,7 @@ from groundup.lab.style import (
     name_axes,
     name_tokens,
     plain,
+    plain_numbers,
     pyplot,
     shorten,
     show_spaces,
@@ -39,7 +41,7 @@ from groundup.palette import PALE_TWO
 # Of the lens: columns of a readable picture, and characters in one.
 LENS_TOKENS = 12
 CELL_CHARACTERS = 10
-CELL_INCHES, ROW_INCHES = 0.92, 0.23
+CELL_INCHES, ROW_INCHES = 1.15, 0.25
 LENS_LEGEND = (
     " Colour: probability, none 0, strongest 1; · is a space. Framed: the prediction is the actual "
     "next token."
@@ -48,8 +50,8 @@ LENS_LEGEND = (
 DARKEST_BITS = 16.0
 SHOWN_TOKENS = 300
 # Most tokens with names below the curve.
-NAMED_TOKENS = 60
-LINE_CHARACTERS = 88
+NAMED_TOKENS = 40
+LINE_CHARACTERS = 72
 LINE_INCHES = 0.34
 SURPRISE_LEGEND = f" Colour: none 0 bits, strongest {DARKEST_BITS:.0f} and more."
 # Of the attribution.
@@ -65,8 +67,8 @@ def draw_lens(picture: LensPicture, *, first: int = 1) -> Any:
     """
     layers, names, start = picture["layers"], token_labels(picture["pieces"]), first - 1
     shown = names[start : start + LENS_TOKENS]
-    size = (len(shown) * CELL_INCHES + 3.2, max(len(layers) * ROW_INCHES, 1.5) + 2.4)
-    ratios = [len(shown) * CELL_INCHES, 1.6]
+    size = (len(shown) * CELL_INCHES + 2.45, max(len(layers) * ROW_INCHES, 1.5) + 2.6)
+    ratios = [len(shown) * CELL_INCHES, 1.3]
     figure, (field, side) = pyplot().subplots(1, 2, figsize=size, width_ratios=ratios, sharey=True)
     rows = [layer["cells"][start : start + LENS_TOKENS] for layer in layers]
     image = [[cell["probability"] for cell in row] for row in rows]
@@ -95,7 +97,7 @@ def draw_lens(picture: LensPicture, *, first: int = 1) -> Any:
 def _draw_cell(axes: Any, x: int, y: int, cell: LensCell) -> None:
     short = shorten(show_spaces(cell["text"]), CELL_CHARACTERS)
     label = f"{short} {100 * cell['probability']:.0f}%"
-    style = {"fontsize": SMALL_SIZE - 0.5, "color": ink_on(cell["probability"])}
+    style = {"color": ink_on(cell["probability"])}
     write_at(axes, x, y, label, family="monospace", **style)
     if cell["rank"] == 1:
         frame = {"fill": False, "edgecolor": "black", "linewidth": 1.2}
@@ -107,6 +109,7 @@ def _draw_bits(axes: Any, layers: Sequence[LensLayer]) -> None:
     bits = [layer["bits_per_token"] for layer in layers]
     axes.barh(range(len(bits)), bits, color=ONE, height=0.7)
     axes.set_xscale("symlog", linthresh=1)
+    plain_numbers(axes.xaxis)
     axes.set_xlim(left=0)
     axes.text(bits[-1], len(bits) - 1, f" {bits[-1]:.1f}", va="center", fontsize=SMALL_SIZE)
     axes.tick_params(labelsize=SMALL_SIZE)
@@ -120,7 +123,7 @@ def draw_surprise(picture: SurprisePicture) -> Any:
     ends = [place for place, token in enumerate(tokens) if "\n" in token["text"]]
     lines = in_lines(labels, LINE_CHARACTERS, ends=ends)
     above, below = len(lines) * LINE_INCHES, 2.6
-    size = (9.5, above + below + 1.2)
+    size = (WIDTH_INCHES, above + below + 1.4)
     figure, (text, curve) = pyplot().subplots(2, 1, figsize=size, height_ratios=[above, below])
     for row, line in enumerate(lines):
         for left, index in line:
@@ -150,7 +153,7 @@ def _draw_shaded(axes: Any, left: int, row: int, label: str, shade: float) -> No
     plt = pyplot()
     style = {"facecolor": plt.get_cmap(SHARES)(shade), "edgecolor": "white", "linewidth": 0.8}
     axes.add_patch(plt.Rectangle((left, -row - 0.44), len(label), 0.88, **style))
-    letters = {"family": "monospace", "fontsize": 9, "color": ink_on(shade)}
+    letters = {"family": "monospace", "color": ink_on(shade)}
     # letter by letter, so that a font of another width keeps to its box
     for place, letter in enumerate(label):
         write_at(axes, left + place + 0.5, -row, letter, **letters)

@@ -7,6 +7,7 @@ from typing import Any
 
 from groundup.lab.style import (
     LABEL_SIZE,
+    SCALE_INCHES,
     SHARES,
     SMALL_SIZE,
     few_ticks,
@@ -20,13 +21,12 @@ from groundup.lab.style import (
 from groundup.lab.values import CausalTrace, TracedSite
 
 TITLES = {
-    "stream": "the residual stream\nafter the layer",
-    "attention": "what the attention\nof the block adds",
-    "feedforward": "what the feed-forward\nnetwork adds",
-    "head": "one head,\nat all tokens",
+    "stream": "the stream\nafter the layer",
+    "attention": "what attention\nadds",
+    "feedforward": "what the feed-\nforward part adds",
+    "head": "one head,\nall tokens",
 }
-AXES = {"stream": "layer (0: before block 1)"}
-COLUMN_INCHES, HEAD_INCHES, ROW_INCHES, LEAST_INCHES = 0.32, 0.22, 0.17, 1.7
+COLUMN_INCHES, HEAD_INCHES, ROW_INCHES, LEAST_INCHES = 0.2, 0.15, 0.17, 1.28
 # The last ones are shown.
 SHOWN_TOKENS = 24
 HALF = 0.5
@@ -41,8 +41,9 @@ def draw_trace(trace: CausalTrace) -> Any:
         max(len(table[0]) * each, LEAST_INCHES) for table, each in zip(tables, columns, strict=True)
     ]
     height = max(len(tables[0]) * ROW_INCHES, LEAST_INCHES)
-    size = (sum(widths) + 3.4, height + 2.6)
-    figure, grid = pyplot().subplots(1, len(tables), figsize=size, width_ratios=widths)
+    size = (sum(widths) + 0.9 + SCALE_INCHES, height + 3.0)
+    figure, grid = pyplot().subplots(1, len(tables), figsize=size, width_ratios=widths, sharey=True)
+    name_axes(grid[0], y="layer or block (layer 0: before block 1)")
     names = pair_labels(trace)[-SHOWN_TOKENS:]
     for axes, site, table in zip(grid, trace["sites"], tables, strict=True):
         image = _draw_site(axes, site, table, names)
@@ -63,11 +64,14 @@ def _shown(site: TracedSite) -> Sequence[Sequence[float]]:
 def _draw_site(
     axes: Any, site: TracedSite, table: Sequence[Sequence[float]], names: Sequence[str]
 ) -> Any:
-    image = axes.imshow(table, cmap=SHARES, vmin=0, vmax=1, aspect="auto", origin="lower")
-    numbers = range(site["first"], site["first"] + len(table))
-    axes.set_yticks(*few_ticks(numbers, 16), fontsize=SMALL_SIZE)
+    first, end = site["first"], site["first"] + len(table)
+    extent = (-0.5, len(table[0]) - 0.5, first - 0.5, end - 0.5)
+    look = {"vmin": 0, "vmax": 1, "aspect": "auto", "origin": "lower", "extent": extent}
+    image = axes.imshow(table, cmap=SHARES, **look)
+    if first == 0:
+        axes.set_ylim(-0.5, end - 0.5)
+        axes.set_yticks(*few_ticks(range(end), 16), fontsize=SMALL_SIZE)
     axes.set_title(TITLES[site["site"]], fontsize=LABEL_SIZE)
-    name_axes(axes, y=AXES.get(site["site"], "block"))
     if site["site"] == "head":
         axes.set_xticks(*few_ticks(range(1, len(table[0]) + 1), 12), fontsize=SMALL_SIZE)
         name_axes(axes, "head")
