@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from simulated_windows import in_use
 from tiny_run import (
     CONFIG,
     CONFIGS,
@@ -87,6 +88,24 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_said(
     assert "Resuming after step 20 of 24" in said
     assert model_of(folder, 24) == model_of(whole, 24)
     assert (folder / "samples.jsonl").read_bytes() == (whole / "samples.jsonl").read_bytes()
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs the list of what is mapped")
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_resumed_run_keeps_no_file_of_a_checkpoint_mapped(tmp_path: Path, kind: str) -> None:
+    """Windows would neither replace nor remove it, in the middle of the training."""
+    run, used = RunFolder(tmp_path / "run"), set[str]()
+
+    def fitted(batches: TinyBatches) -> FitResult:
+        hooks = Hooks(evaluate=lambda: used.update(in_use()) or {"validation_loss": 1.0})
+        model = TinyBlocks()
+        return fit(model, batches, tiny_loss, CONFIGS[kind], run, compute=CPU, hooks=hooks)
+
+    with pytest.raises(KeyboardInterrupt):
+        fitted(StoppedBatches())
+    used.clear()
+    fitted(TinyBatches())
+    assert used and not any(path.startswith(str(run.checkpoints)) for path in used)
 
 
 def test_a_checkpoint_killed_while_it_was_replaced_is_put_back(tmp_path: Path) -> None:

@@ -75,7 +75,9 @@ def optimizer_tensors(model: nn.Module, optimizer: BuiltOptimizer) -> dict[str, 
 def restore_optimizer(
     model: nn.Module, optimizer: BuiltOptimizer, tensors: dict[str, Tensor]
 ) -> None:
-    """Each tensor on the device of its parameter."""
+    """Each tensor copied to the device of its parameter: it is read from a file that is mapped,
+    which Windows would neither replace nor remove while the optimizer keeps it.
+    """
     for name, parameter in trainable(model).items():
         prefix = f"{OPTIMIZER}{name}."
         kept = {
@@ -85,7 +87,8 @@ def restore_optimizer(
         }
         if kept:
             optimizer.restore_state(
-                parameter, {key: value.to(parameter.device) for key, value in kept.items()}
+                parameter,
+                {key: value.to(parameter.device, copy=True) for key, value in kept.items()},
             )
 
 
