@@ -1,5 +1,6 @@
 """Fine-tuning runs as processes of their own, to be killed: every kind. The requests are those of tests/train/tiny_run.py."""
 
+import importlib
 import json
 import os
 import random
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._dynamo  # an optimizer imports it, for a second and more: once, before forking
 from stopping import hold_in_save
 
 from groundup.data.documents import (
@@ -164,6 +164,8 @@ def child(request: dict[str, Any]) -> None:
 def main() -> None:
     torch.set_num_threads(1)
     instruct.EVALUATE_EVERY_TOKENS = 1000  # so that a short run has several checkpoints
+    # An optimizer imports it, for a second and more: once, before forking.
+    importlib.import_module("torch._dynamo")
     print("ready", flush=True)
     for line in sys.stdin:
         pid = os.fork()

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from lazy_module import LazyModule
 
 from groundup.lab.ablation import ablation
 from groundup.lab.attribution import next_token_attribution
@@ -21,13 +21,15 @@ from groundup.lab.predictions import logit_lens, surprise
 from groundup.model.heads import LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 
+backend_agg = LazyModule("matplotlib.backends.backend_agg")
+
 SENTENCE = "To be, or not to be: $5 is the\nquestion"
 GROUPS = {"verbs": ["be", "suffer"], "nouns": ["question", "mind", "xylophone"]}
 
 
 def words_on(figure: Any) -> str:
     """Title, caption and whatever else is written on a figure, in one line; drawing it must raise nothing."""
-    FigureCanvasAgg(figure).draw()
+    backend_agg.FigureCanvasAgg(figure).draw()
     return " ".join(text.get_text().replace("\n", " ") for text in figure.texts)
 
 
@@ -149,7 +151,7 @@ def test_labels_of_a_crowded_map_do_not_lie_on_each_other(
         point["x"], point["y"] = 1.0 + number * 1e-3, 2.0
     found["points"].append({"text": "far", "group": "nouns", "x": 5.0, "y": 5.0})
     figure = draw_embeddings(found)
-    canvas = FigureCanvasAgg(figure)
+    canvas = backend_agg.FigureCanvasAgg(figure)
     canvas.draw()
     extents = [text.get_window_extent(canvas.get_renderer()) for text in figure.axes[0].texts]
     assert len(extents) == 6

@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 import pytest
 import torch
-import transformers
+from lazy_module import LazyModule
 from torch import Tensor
 
 from groundup.model.cache import KVCache
 from groundup.model.config import ModelConfig, RopeScaling
 from groundup.model.heads import Classifier, LanguageModel
+
+transformers = LazyModule("transformers")
 
 VOCAB, WIDTH, LAYERS = 61, 32, 2
 SHAPE = {

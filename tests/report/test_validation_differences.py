@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lazy_module import LazyModule
 from live_runs import Writer
-from scipy import stats
 
 from groundup.report.live import validation_differences
 from groundup.report.live.follow import FollowedRun
@@ -21,6 +21,8 @@ from groundup.report.live.validation_differences import (
     t_quantile,
     t_tail,
 )
+
+scipy = LazyModule("scipy")
 
 EVALUATIONS = 8
 
@@ -82,14 +84,16 @@ def test_the_difference_is_that_of_all_tokens_and_its_error_that_of_a_ratio() ->
     (row,) = found.compared
     assert row.difference == -1.0  # -240 nats of 240 tokens
     # what is left of a piece: 0 + 10 and -30 + 20, so 16 * 100 * 16 / 15
-    half = stats.t.isf(0.05 / 2 / 2, 13) * math.sqrt(16 * 100 * 16 / 15) / 240
+    half = scipy.stats.t.isf(0.05 / 2 / 2, 13) * math.sqrt(16 * 100 * 16 / 15) / 240
     assert row.high - row.difference == pytest.approx(half)
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 11, 12, 127])
 @pytest.mark.parametrize("error", [0.05, 1e-3, 1e-8])
 def test_quantiles_of_students_t_are_those_of_scipy(degrees: int, error: float) -> None:
-    assert t_quantile(error, degrees) == pytest.approx(stats.t.isf(error / 2, degrees), rel=1e-6)
+    assert t_quantile(error, degrees) == pytest.approx(
+        scipy.stats.t.isf(error / 2, degrees), rel=1e-6
+    )
     assert t_tail(0.0, degrees) == 1
 
 

@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import transformers
 from hypothesis import given
 from hypothesis import strategies as st
+from lazy_module import LazyModule
 
 from groundup.errors import ConfigError, DataError, ModelError
 from groundup.tokenizer.bytelevel import ByteLevel
@@ -20,6 +20,8 @@ from groundup.tokenizer.kinds import (
 )
 from groundup.tokenizer.sentencepiece import SPACE
 from groundup.tokenizer.special import CONTROL_TOKENS
+
+transformers = LazyModule("transformers")
 
 TEXT = st.text(
     alphabet=st.one_of(st.characters(codec="utf-8"), st.sampled_from("abé \n\t漢😀")), max_size=80

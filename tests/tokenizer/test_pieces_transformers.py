@@ -1,19 +1,17 @@
 """SentencePiece vocabularies in transformers: the same ids from what we save, and from what transformers saves."""
 
 import dataclasses
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lazy_module import LazyModule
 
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.sentencepiece import SentencePiece
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import transformers
+transformers = LazyModule("transformers")
 
 FORMS = (
     SentencePiece("always"),

@@ -1,11 +1,11 @@
 """Tools in conversations: formats told from templates, and renderings as transformers makes them."""
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lazy_module import LazyModule
 
 from groundup.errors import ModelError
 from groundup.fetch import fetch_package, members
@@ -15,9 +15,7 @@ from groundup.tokenizer.fast import Tokenizer
 from groundup.tokenizer.special import CHATML_TEMPLATE, our_special_tokens_config
 from groundup.tokenizer.tools import FORMATS, Tool, ToolCall, call_format, read_calls
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import transformers
+transformers = LazyModule("transformers")
 
 OURS = {
     file.stem: file.read_text()

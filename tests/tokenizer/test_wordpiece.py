@@ -2,7 +2,6 @@
 
 import copy
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 import tokenizers
+from lazy_module import LazyModule
 from tiny_encoder import wordpiece
 
 from groundup.errors import FormatError, ModelError
@@ -18,9 +18,7 @@ from groundup.tokenizer.formats import gguf_metadata
 from groundup.tokenizer.spec import check_table, table_from_json
 from groundup.tokenizer.wordpiece import WordPiece
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    import transformers
+transformers = LazyModule("transformers")
 
 HARD = (
     *(

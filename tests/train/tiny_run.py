@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torch._dynamo  # an optimizer imports it, for a second and more: once, before forking
 import torch.nn.functional as F
 from stopping import hold_in_save
 from torch import Tensor, nn
@@ -223,6 +222,8 @@ def child(request: dict[str, object]) -> int:
 def main() -> None:
     torch.set_num_threads(1)
     compiled.MEASURED_S = 0.05
+    # An optimizer imports it, for a second and more: once, before forking.
+    importlib.import_module("torch._dynamo")
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,5 +1,7 @@
 """Encoders: our model and transformers' BertModel and MPNetModel give the same hidden states and vectors, whoever wrote the files."""
 
+from __future__ import annotations
+
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-import transformers
+from lazy_module import LazyModule
 from safetensors.torch import load_file, save_file
 from tiny_encoder import encoder_config, save_encoder, tiny_encoder, wordpiece
 from tiny_weights import CPU, randomise
@@ -20,26 +22,28 @@ from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.model_hub import pull
 from groundup.weights.model_io import open_model, read_model_summary, save_model
 
+transformers = LazyModule("transformers")
+
 V, T, TOLERANCE = 61, 40, 1e-5
-BERT = transformers.BertConfig(
-    vocab_size=V,
-    hidden_size=32,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    intermediate_size=48,
-    max_position_embeddings=48,
-    type_vocab_size=2,
-    attn_implementation="eager",
-)
+BERT = {
+    "vocab_size": V,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 48,
+    "type_vocab_size": 2,
+    "attn_implementation": "eager",
+}
 # Texts are longer than what the buckets hold one by one; two of the 50 positions are of padding.
-MPNET = transformers.MPNetConfig(
-    vocab_size=V,
-    hidden_size=32,
-    num_hidden_layers=3,
-    num_attention_heads=4,
-    intermediate_size=48,
-    max_position_embeddings=50,
-)
+MPNET = {
+    "vocab_size": V,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 50,
+}
 IDS = torch.randint(3, V, (3, T), generator=torch.Generator().manual_seed(1))
 TEXTS = ("the cat sat on the mat", "To be, or not to be!", "", "zebra pizza", "cats " * 40)
 
@@ -47,8 +51,8 @@ TEXTS = ("the cat sat on the mat", "To be, or not to be!", "", "zebra pizza", "c
 @pytest.fixture(scope="module", params=["bert", "mpnet"])
 def theirs(request: pytest.FixtureRequest) -> torch.nn.Module:
     made = {
-        "bert": lambda: transformers.BertModel(BERT),
-        "mpnet": lambda: transformers.MPNetModel(MPNET),
+        "bert": lambda: transformers.BertModel(transformers.BertConfig(**BERT)),
+        "mpnet": lambda: transformers.MPNetModel(transformers.MPNetConfig(**MPNET)),
     }
     return randomise(made[request.param]()).eval()
 
@@ -170,7 +174,7 @@ def test_a_setting_that_is_not_computed_is_refused_by_name(
     tmp_path: Path, key: str, value: object, says: str
 ) -> None:
     folder = tmp_path / "bert"
-    transformers.BertModel(BERT).save_pretrained(folder)
+    transformers.BertModel(transformers.BertConfig(**BERT)).save_pretrained(folder)
     file = folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
     with pytest.raises(FormatError, match=says):
@@ -179,7 +183,7 @@ def test_a_setting_that_is_not_computed_is_refused_by_name(
 
 def test_a_table_of_token_types_that_is_missing_or_too_narrow_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "bert"
-    transformers.BertModel(BERT).save_pretrained(folder)
+    transformers.BertModel(transformers.BertConfig(**BERT)).save_pretrained(folder)
     name, file = "embeddings.token_type_embeddings.weight", folder / "model.safetensors"
     whole = load_file(file)
     save_file({key: tensor for key, tensor in whole.items() if key != name}, file)

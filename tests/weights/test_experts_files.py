@@ -7,7 +7,7 @@ from typing import Any
 import gguf
 import pytest
 import torch
-import transformers
+from lazy_module import LazyModule
 from real_llamacpp import largest_differences, order
 from tiny_weights import randomise
 
@@ -20,6 +20,8 @@ from groundup.weights.gguf_header import read_gguf_header
 from groundup.weights.hf import read_hf
 from groundup.weights.model_io import save_model
 from groundup.weights.safetensors_header import read_header
+
+transformers = LazyModule("transformers")
 
 EXPERTS: dict[str, Any] = {
     "context_tokens": 256,

@@ -1,19 +1,24 @@
 """Every family of the table: our models and transformers' give the same logits, padded, past the window and past the first context, with
 a cache, as language models and as classifiers, whoever wrote the files."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
-import transformers
+from lazy_module import LazyModule
 from tiny_weights import randomise
 from torch import Tensor
 
 from groundup.model.cache import KVCache
 from groundup.weights.hf import read_hf, write_hf
 from groundup.weights.hf_families import FAMILIES
+
+transformers = LazyModule("transformers")
 
 V, T, TOLERANCE = 61, 40, 1e-4
 COUNTS = {
@@ -50,23 +55,23 @@ GPT2 = {
 }
 
 # Settings of each family that differ from its defaults in what they compute: windows of 7 tokens, ...
-CASES: dict[str, transformers.PretrainedConfig] = {
-    "gpt2": transformers.GPT2Config(**GPT2, bos_token_id=1, eos_token_id=2, pad_token_id=0),
-    "llama, stretched as Llama 3": transformers.LlamaConfig(
+CASES: dict[str, Callable[[], transformers.PretrainedConfig]] = {
+    "gpt2": lambda: transformers.GPT2Config(**GPT2, bos_token_id=1, eos_token_id=2, pad_token_id=0),
+    "llama, stretched as Llama 3": lambda: transformers.LlamaConfig(
         **COUNTS, rope_parameters={**LLAMA3, **ORIGINAL}
     ),
-    "llama, stretched linearly": transformers.LlamaConfig(**COUNTS, rope_parameters=LINEAR),
-    "llama, stretched as YaRN": transformers.LlamaConfig(**COUNTS, rope_parameters=YARN),
-    "mistral with a window": transformers.MistralConfig(**COUNTS, sliding_window=7),
-    "qwen2 with windows, YaRN": transformers.Qwen2Config(
+    "llama, stretched linearly": lambda: transformers.LlamaConfig(**COUNTS, rope_parameters=LINEAR),
+    "llama, stretched as YaRN": lambda: transformers.LlamaConfig(**COUNTS, rope_parameters=YARN),
+    "mistral with a window": lambda: transformers.MistralConfig(**COUNTS, sliding_window=7),
+    "qwen2 with windows, YaRN": lambda: transformers.Qwen2Config(
         **COUNTS,
         use_sliding_window=True,
         sliding_window=7,
         layer_types=[SLIDING, FULL] * 2,
         rope_parameters={**YARN, "beta_fast": 16.0, "attention_factor": 1.5},
     ),
-    "qwen3": transformers.Qwen3Config(**COUNTS, head_dim=12, tie_word_embeddings=True),
-    "qwen3_moe": transformers.Qwen3MoeConfig(
+    "qwen3": lambda: transformers.Qwen3Config(**COUNTS, head_dim=12, tie_word_embeddings=True),
+    "qwen3_moe": lambda: transformers.Qwen3MoeConfig(
         **COUNTS,
         head_dim=12,
         num_experts=4,
@@ -74,8 +79,8 @@ CASES: dict[str, transformers.PretrainedConfig] = {
         moe_intermediate_size=16,
         norm_topk_prob=True,
     ),
-    "smollm3": transformers.SmolLM3Config(**COUNTS, no_rope_layer_interval=2),
-    "gemma2": transformers.Gemma2Config(
+    "smollm3": lambda: transformers.SmolLM3Config(**COUNTS, no_rope_layer_interval=2),
+    "gemma2": lambda: transformers.Gemma2Config(
         **COUNTS,
         head_dim=12,
         query_pre_attn_scalar=8,
@@ -83,7 +88,7 @@ CASES: dict[str, transformers.PretrainedConfig] = {
         attn_logit_softcapping=2.0,
         final_logit_softcapping=3.0,
     ),
-    "gemma2 without caps, stretched": transformers.Gemma2Config(
+    "gemma2 without caps, stretched": lambda: transformers.Gemma2Config(
         **COUNTS,
         head_dim=12,
         sliding_window=7,
@@ -91,7 +96,7 @@ CASES: dict[str, transformers.PretrainedConfig] = {
         final_logit_softcapping=None,
         rope_parameters=LINEAR,
     ),
-    "gemma3": transformers.Gemma3TextConfig(
+    "gemma3": lambda: transformers.Gemma3TextConfig(
         **COUNTS,
         head_dim=12,
         query_pre_attn_scalar=12,
@@ -99,8 +104,8 @@ CASES: dict[str, transformers.PretrainedConfig] = {
         sliding_window_pattern=3,
         rope_parameters={FULL: LINEAR, SLIDING: {"rope_type": "default", "rope_theta": 100.0}},
     ),
-    "phi3 with a window": transformers.Phi3Config(**COUNTS, sliding_window=7),
-    "olmo2": transformers.Olmo2Config(**COUNTS),
+    "phi3 with a window": lambda: transformers.Phi3Config(**COUNTS, sliding_window=7),
+    "olmo2": lambda: transformers.Olmo2Config(**COUNTS),
 }
 
 
@@ -115,7 +120,7 @@ class Case:
 @pytest.fixture(params=CASES, scope="module")
 def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
     folder = tmp_path_factory.mktemp("theirs")
-    model = randomise(transformers.AutoModelForCausalLM.from_config(CASES[request.param]))
+    model = randomise(transformers.AutoModelForCausalLM.from_config(CASES[request.param]()))
     model.save_pretrained(folder)
     return Case(request.param, folder, model)
 
@@ -142,7 +147,7 @@ def close(ours: Tensor, theirs: Tensor) -> None:
 def test_every_family_has_a_case() -> None:
     """Encoders have theirs in test_encoder.py."""
     causal = {family.model_type for family in FAMILIES.values() if family.parts["causal"]}
-    assert {config.model_type for config in CASES.values()} == causal
+    assert {config().model_type for config in CASES.values()} == causal
 
 
 @torch.no_grad()
@@ -206,7 +211,7 @@ def test_they_open_our_folder_to_the_same_logits_in_either_style_of_config(
 
 @torch.no_grad()
 def test_classifiers_go_both_ways(case: Case, tmp_path: Path) -> None:
-    config = CASES[case.name]
+    config = CASES[case.name]()
     theirs = randomise(transformers.AutoModelForSequenceClassification.from_config(config))
     theirs.save_pretrained(tmp_path / "theirs")
     mask = padding("right")

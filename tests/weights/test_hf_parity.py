@@ -1,11 +1,13 @@
 """Our models and transformers' give the same logits, whoever wrote the files."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
 
 import pytest
 import torch
-import transformers
+from lazy_module import LazyModule
 from safetensors.torch import load_file, save_file
 from tiny_weights import CPU, randomise
 
@@ -14,6 +16,8 @@ from groundup.model.heads import Classifier, LanguageModel
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.hf import read_hf
 from groundup.weights.model_io import open_model, save_model
+
+transformers = LazyModule("transformers")
 
 V, T = 97, 40
 TOLERANCE = 1e-4
@@ -47,16 +51,16 @@ GPT2 = {
     "eos_token_id": 2,
 }
 CONFIGS = {
-    "llama with grouped heads and rope scaling": transformers.LlamaConfig(
+    "llama with grouped heads and rope scaling": lambda: transformers.LlamaConfig(
         **COUNTS, rope_parameters=LLAMA3
     ),
-    "llama with biases, wide heads, tied": transformers.LlamaConfig(
+    "llama with biases, wide heads, tied": lambda: transformers.LlamaConfig(
         **COUNTS, attention_bias=True, mlp_bias=True, head_dim=16, tie_word_embeddings=True
     ),
-    "mistral": transformers.MistralConfig(**COUNTS, sliding_window=None),
-    "qwen2": transformers.Qwen2Config(**COUNTS, tie_word_embeddings=True),
-    "qwen3": transformers.Qwen3Config(**COUNTS, head_dim=20),
-    "gpt2": transformers.GPT2Config(**GPT2),
+    "mistral": lambda: transformers.MistralConfig(**COUNTS, sliding_window=None),
+    "qwen2": lambda: transformers.Qwen2Config(**COUNTS, tie_word_embeddings=True),
+    "qwen3": lambda: transformers.Qwen3Config(**COUNTS, head_dim=20),
+    "gpt2": lambda: transformers.GPT2Config(**GPT2),
 }
 
 
@@ -75,7 +79,7 @@ def both(
 ) -> tuple[torch.nn.Module, Path]:
     """transformers' model, and the folder it wrote."""
     folder = tmp_path_factory.mktemp("theirs")
-    model = reference(CONFIGS[request.param])
+    model = reference(CONFIGS[request.param]())
     model.save_pretrained(folder)
     return model, folder
 
@@ -165,7 +169,7 @@ def test_shards_are_read_as_one(
 @torch.no_grad()
 def test_gpt2_files_of_old_are_read(ids: torch.Tensor, tmp_path: Path) -> None:
     """As openai-community/gpt2: no prefix before the names, masks among the weights."""
-    theirs = reference(CONFIGS["gpt2"])
+    theirs = reference(CONFIGS["gpt2"]())
     theirs.save_pretrained(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
     bare = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}

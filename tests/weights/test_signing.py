@@ -13,13 +13,13 @@ from groundup.files import atomic_folder, write_text
 from groundup.runs import BuildResults, BuiltStage, provenance
 from groundup.weights.signing import CHAIN_FILE, SIGNATURE_FILE, verify_chain
 
-pytest.importorskip("model_signing")
 STAGES = ("data", "tokenizer", "pretrain")
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A private key and its public part."""
+    pytest.importorskip("model_signing")
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 

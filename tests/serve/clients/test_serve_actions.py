@@ -12,18 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ollama
-import openai
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from acting_build import make_acting_build
+from lazy_module import LazyModule
 
 from groundup.actions.conversations import talk_of
 from groundup.actions.effects import MAX_CALLS
 from groundup.cli.main import run
 from groundup.serve.indexes import ServedIndexes
+
+ollama = LazyModule("ollama")
+openai = LazyModule("openai")
 
 BOOKING = (
     "I'd like to book a check-up on 5 March 2031 at 11:00",

@@ -8,9 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import ollama
-import openai
-import perplexity
 import pytest
 
 from groundup.cli.main import run
@@ -22,7 +19,12 @@ from groundup.runs import BuildResults, provenance
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
+from lazy_module import LazyModule
 from small_models import save_language
+
+ollama = LazyModule("ollama")
+openai = LazyModule("openai")
+perplexity = LazyModule("perplexity")
 
 QUESTION = "How much is a porcelain crown?"
 TEXT = "Porcelain crown: £690 (Price) [1]"

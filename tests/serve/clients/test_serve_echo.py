@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 import torch
+from lazy_module import LazyModule
 
 from groundup.device import Compute
 from groundup.engine.score import score
 from groundup.model.heads import LanguageModel
 from groundup.weights.model_io import OpenModel, open_model
+
+openai = LazyModule("openai")
 
 CPU = Compute(torch.device("cpu"))
 PROMPT = "To be, or not to be: öß"

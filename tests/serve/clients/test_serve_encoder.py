@@ -1,15 +1,19 @@
 """A served encoder: both dialects give its vectors, it is asked for nothing else, and a text that is too long is cut or refused."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ollama
-import openai
 import pytest
+from lazy_module import LazyModule
 from tiny_encoder import save_encoder
 
 import groundup
+
+ollama = LazyModule("ollama")
+openai = LazyModule("openai")
 
 TEXTS = ["the cat sat on the mat", "to be", "that is the question", "", "cats " * 30]
 

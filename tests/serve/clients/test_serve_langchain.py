@@ -7,8 +7,10 @@ from typing import Any, Literal
 import pydantic
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
-from langchain_ollama import ChatOllama, OllamaEmbeddings, OllamaLLM
-from langchain_openai import ChatOpenAI, OpenAI, OpenAIEmbeddings
+from lazy_module import LazyModule
+
+langchain_ollama = LazyModule("langchain_ollama")
+langchain_openai = LazyModule("langchain_openai")
 
 # LangChain closes none of its connections.
 pytestmark = pytest.mark.filterwarnings(
@@ -32,8 +34,10 @@ def nothing_left_open() -> Iterator[None]:
 @pytest.fixture
 def chats(address: str) -> dict[str, Any]:
     return {
-        "ollama": ChatOllama(model="tiny", base_url=address, seed=3, num_predict=10),
-        "openai": ChatOpenAI(
+        "ollama": langchain_ollama.ChatOllama(
+            model="tiny", base_url=address, seed=3, num_predict=10
+        ),
+        "openai": langchain_openai.ChatOpenAI(
             model="tiny",
             base_url=f"{address}/v1",
             api_key="any",
@@ -78,9 +82,11 @@ class Verdict(pydantic.BaseModel):
 @pytest.mark.parametrize("kind", ["ollama", "openai"])
 def test_structured_output_is_of_the_class(address: str, kind: str) -> None:
     chat: Any = (
-        ChatOllama(model="tiny", base_url=address, seed=3)
+        langchain_ollama.ChatOllama(model="tiny", base_url=address, seed=3)
         if kind == "ollama"
-        else ChatOpenAI(model="tiny", base_url=f"{address}/v1", api_key="any", seed=3)
+        else langchain_openai.ChatOpenAI(
+            model="tiny", base_url=f"{address}/v1", api_key="any", seed=3
+        )
     )
     assert isinstance(
         chat.with_structured_output(Verdict, method="json_schema").invoke("Spam?"), Verdict
@@ -88,15 +94,19 @@ def test_structured_output_is_of_the_class(address: str, kind: str) -> None:
 
 
 def test_plain_language_models_go_on_with_a_text(address: str) -> None:
-    ollama = OllamaLLM(model="tiny", base_url=address, seed=3, num_predict=8, stop=["zzz"])
+    ollama = langchain_ollama.OllamaLLM(
+        model="tiny", base_url=address, seed=3, num_predict=8, stop=["zzz"]
+    )
     assert ollama.invoke("To be")
-    openai = OpenAI(model="tiny", base_url=f"{address}/v1", api_key="any", seed=3, max_tokens=8)
+    openai = langchain_openai.OpenAI(
+        model="tiny", base_url=f"{address}/v1", api_key="any", seed=3, max_tokens=8
+    )
     assert openai.invoke("To be") == "".join(openai.stream("To be")) != ""
 
 
 def test_embeddings_of_both_agree(address: str) -> None:
-    ollama = OllamaEmbeddings(model="tiny", base_url=address)
-    openai = OpenAIEmbeddings(
+    ollama = langchain_ollama.OllamaEmbeddings(model="tiny", base_url=address)
+    openai = langchain_openai.OpenAIEmbeddings(
         model="tiny", base_url=f"{address}/v1", api_key="any", check_embedding_ctx_length=False
     )
     one, other = (

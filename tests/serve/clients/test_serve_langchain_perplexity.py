@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from langchain_perplexity import ChatPerplexity, PerplexitySearchRetriever
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from lazy_module import LazyModule
 from served_documents import BOILER, QUESTION, Documents
+
+langchain_perplexity = LazyModule("langchain_perplexity")
 
 # LangChain closes none of its connections.
 pytestmark = pytest.mark.filterwarnings(
@@ -28,7 +30,7 @@ def address(documents: Documents, monkeypatch: pytest.MonkeyPatch) -> None:
     "fields", [{}, {"use_responses_api": True}], ids=["completions", "responses"]
 )
 def test_a_chat_model_answers_from_documents(fields: dict[str, Any]) -> None:
-    model = ChatPerplexity(model="sonar", temperature=0, **fields)
+    model = langchain_perplexity.ChatPerplexity(model="sonar", temperature=0, **fields)
     answer = model.invoke(QUESTION)
     assert answer.content == TEXT
     assert answer.usage_metadata["output_tokens"] > 5
@@ -45,5 +47,7 @@ def test_a_chat_model_answers_from_documents(fields: dict[str, Any]) -> None:
 
 
 def test_a_retriever_finds_passages() -> None:
-    [first, *_] = PerplexitySearchRetriever(k=3).invoke("warranty of the boiler")
+    [first, *_] = langchain_perplexity.PerplexitySearchRetriever(k=3).invoke(
+        "warranty of the boiler"
+    )
     assert first.page_content in BOILER and "px20.md" in first.metadata["title"]

@@ -2,6 +2,8 @@
 done that was not confirmed, nor twice.
 """
 
+from __future__ import annotations
+
 import contextlib
 import sqlite3
 from collections.abc import Callable
@@ -10,9 +12,11 @@ from typing import Any
 
 import pytest
 from acting_build import make_acting_build
-from mcp import Client
+from lazy_module import LazyModule
 from test_serve_keys import CLINIC, OPERATOR, SHOP
 from test_serve_mcp import with_client
+
+mcp = LazyModule("mcp")
 
 VISIT = {"kind": "check-up", "date": "2031-03-05", "time": "11:00", "name": "Ada Brook"}
 BOOK = "book_appointment"
@@ -44,7 +48,7 @@ class Acting:
     ) -> list[Any]:
         """The results of calls, one after another; True for a confirmation is that of the call before."""
 
-        async def use(client: Client) -> list[Any]:
+        async def use(client: mcp.Client) -> list[Any]:
             results: list[Any] = []
             for call in calls:
                 if call.get("confirmation") is True:
@@ -61,7 +65,7 @@ def acting(tmp_path_factory: pytest.TempPathFactory, serve: Callable[..., Any]) 
 
 
 def tools(acting: Acting, key: str) -> dict[str, Any]:
-    async def use(client: Client) -> Any:
+    async def use(client: mcp.Client) -> Any:
         return (await client.list_tools()).tools
 
     return {tool.name: tool for tool in with_client(acting, key, use)}
@@ -168,7 +172,7 @@ def test_a_value_that_is_none_is_refused(acting: Acting, change: dict[str, Any],
 def test_asking_does_nothing(acting: Acting) -> None:
     before = acting.rows("1")
 
-    async def use(client: Client) -> list[str]:
+    async def use(client: mcp.Client) -> list[str]:
         asked = "Book a check-up on 6 March 2031 at 11:00 in the name of Ada Brook"
         first = await client.call_tool("ask", {"question": asked})
         second = await client.call_tool("ask", {"question": "Yes", "earlier": [asked]})

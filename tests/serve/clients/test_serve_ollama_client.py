@@ -1,11 +1,15 @@
 """The official `ollama` client, unchanged, against a real server."""
 
+from __future__ import annotations
+
 import asyncio
 import json
 from collections.abc import Iterator
 
-import ollama
 import pytest
+from lazy_module import LazyModule
+
+ollama = LazyModule("ollama")
 
 HI = [{"role": "user", "content": "To be"}]
 DRAW = {"seed": 7, "num_predict": 24}

@@ -1,14 +1,18 @@
 """The official `openai` client, unchanged, against a real server."""
 
+from __future__ import annotations
+
 import math
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
-import openai
 import pydantic
 import pytest
+from lazy_module import LazyModule
+
+openai = LazyModule("openai")
 
 HI: list[Any] = [{"role": "user", "content": "To be"}]
 

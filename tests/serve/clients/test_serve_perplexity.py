@@ -1,5 +1,7 @@
 """Perplexity's API with its official client: answers from documents, every citation to be opened, and plain answers where nothing is indexed."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
@@ -12,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import perplexity
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from lazy_module import LazyModule
 from served_documents import BOILER, QUESTION, Documents
+
+perplexity = LazyModule("perplexity")
 
 QUOTED = '"The warranty lasts 24 months from the day of purchase." [1]'
 TEXT = f'{QUOTED}\nThe warranty lasts "24 months". [1]'

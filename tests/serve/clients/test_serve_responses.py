@@ -3,6 +3,8 @@
 Functions: `test_serve_responses_tools.py`.
 """
 
+from __future__ import annotations
+
 import json
 import shutil
 import sys
@@ -11,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import openai
-import perplexity
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from lazy_module import LazyModule
 from served_documents import BOILER, QUESTION, Documents
 
 from groundup.migrations import BUILD
+
+openai = LazyModule("openai")
+perplexity = LazyModule("perplexity")
 
 TEXT = '"The warranty lasts 24 months from the day of purchase." [1]\nThe warranty lasts "24 months". [1]'
 EVENTS = [

@@ -1,20 +1,24 @@
 """Functions in /v1/responses, by OpenAI's client and LangChain: calls, results, streams, choices, what is echoed, and responses that are followed."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import openai
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
-from langchain_openai import ChatOpenAI
+from lazy_module import LazyModule
 from small_models import TOOL_TEMPLATES, save_caller, save_language
 
 from groundup.serve.messages import ToolBody
 from groundup.tokenizer.chat import Message
 from groundup.tokenizer.special import CHATML_TEMPLATE
 from groundup.tokenizer.tools import ToolCall
+
+openai = LazyModule("openai")
+langchain_openai = LazyModule("langchain_openai")
 
 # LangChain closes none of its connections.
 pytestmark = pytest.mark.filterwarnings(
@@ -256,7 +260,7 @@ def test_a_text_has_the_format_that_is_asked_for(client: openai.OpenAI, kind: st
 
 
 def test_langchain_uses_the_same_route(server: Any) -> None:
-    chat: Any = ChatOpenAI(
+    chat: Any = langchain_openai.ChatOpenAI(
         model="caller",
         base_url=f"{server.address}/v1",
         api_key="any",

@@ -1,12 +1,16 @@
 """A real small model behind the official clients. Needs the model that `groundup pull smollm2-135m-instruct` fetches."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import ollama
-import openai
 import pytest
+from lazy_module import LazyModule
+
+ollama = LazyModule("ollama")
+openai = LazyModule("openai")
 
 pytestmark = pytest.mark.network
 NAME = "smollm2-135m-instruct"

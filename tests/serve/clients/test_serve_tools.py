@@ -3,24 +3,28 @@
 "caller" has learnt a conversation with a call by heart. "wild" and "bare" have random weights and another form each: they call because they must.
 """
 
+from __future__ import annotations
+
 import gc
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import ollama
-import openai
 import pytest
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.utils.function_calling import convert_to_openai_tool
-from langchain_ollama import ChatOllama
-from langchain_openai import ChatOpenAI
+from lazy_module import LazyModule
 from small_models import TOOL_TEMPLATES, save_caller, save_language
 
 from groundup.tokenizer.chat import Message
 from groundup.tokenizer.special import CHATML_TEMPLATE
 from groundup.tokenizer.tools import ToolCall
+
+ollama = LazyModule("ollama")
+openai = LazyModule("openai")
+langchain_ollama = LazyModule("langchain_ollama")
+langchain_openai = LazyModule("langchain_openai")
 
 # LangChain closes none of its connections.
 pytestmark = pytest.mark.filterwarnings(
@@ -34,8 +38,6 @@ def weather(city: Literal["Ulm", "Paris"]) -> str:
 
 
 TOOL = convert_to_openai_tool(weather)
-# Ollama's client writes its tools anew, in an order of its own.
-TOOL_OF_OLLAMA = ollama.Tool.model_validate(TOOL).model_dump(exclude_none=True)
 TURNS = (
     Message("user", "Weather?"),
     Message("assistant", "I look.", (ToolCall("weather", {"city": "Ulm"}),)),
@@ -55,7 +57,9 @@ def nothing_left_open() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def server(serve: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder: Path = tmp_path_factory.mktemp("callers")
-    save_caller(folder / "caller", TURNS, [[TOOL], [TOOL_OF_OLLAMA]])
+    # Ollama's client writes its tools anew, in an order of its own.
+    written_anew = ollama.Tool.model_validate(TOOL).model_dump(exclude_none=True)
+    save_caller(folder / "caller", TURNS, [[TOOL], [written_anew]])
     save_language(folder / "wild", context_tokens=1024, template=TOOL_TEMPLATES["tagged"])
     save_language(folder / "bare", context_tokens=1024, template=TOOL_TEMPLATES["bare"])
     save_language(folder / "plain")
@@ -79,8 +83,8 @@ def client(server: Any) -> Iterator[openai.OpenAI]:
 def chats(server: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {"model": "caller", "temperature": 0}
     return {
-        "ollama": ChatOllama(base_url=server.address, **settings),
-        "openai": ChatOpenAI(
+        "ollama": langchain_ollama.ChatOllama(base_url=server.address, **settings),
+        "openai": langchain_openai.ChatOpenAI(
             base_url=f"{server.address}/v1", api_key="any", max_retries=0, **settings
         ),
     }
@@ -203,7 +207,7 @@ def test_a_call_that_must_be_made_is_made_and_its_arguments_fit(
 
 
 def test_langchain_makes_objects_by_calls(server: Any) -> None:
-    chat = ChatOpenAI(
+    chat = langchain_openai.ChatOpenAI(
         model="wild", base_url=f"{server.address}/v1", api_key="any", max_retries=0, seed=3
     )  # type: ignore[arg-type]
     found: Any = chat.with_structured_output(TOOL, method="function_calling").invoke("Weather?")
