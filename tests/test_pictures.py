@@ -21,8 +21,8 @@ def written(picture: Path) -> dict[str, str]:
         return {name: str(value) for name, value in image.info.items()}
 
 
-# Drawn before the rule, and waiting for their run or their minutes.
-OLD = {"ablation", "tracing", "emergence", "two-hours", "circuit-graph"}
+# Drawn before the rule.
+OLD = {"circuit-graph"}
 DRAWN = [
     each
     for each in PICTURES
@@ -51,6 +51,14 @@ def test_a_picture_fits_the_column_and_its_smallest_type_can_be_read(
     recorded = written(picture)
     assert pictures.SMALLEST_TYPE in recorded, "not drawn by docs/concepts/pictures.py"
     assert float(recorded[pictures.SMALLEST_TYPE].split()[0]) >= LEAST_PIXELS
+
+
+def test_films_fit_the_column() -> None:
+    films = [*(ROOT / "docs/images").glob("*-forming.gif")]
+    assert len(films) == 2
+    for film in films:
+        with Image.open(film) as image:
+            assert image.width <= COLUMN_PIXELS, film.name
 
 
 def test_a_picture_with_type_of_11_pixels_or_wider_than_the_column_is_refused(

@@ -1,19 +1,26 @@
-"""The pictures of these pages, made anew: `python docs/concepts/pictures.py` (pulls SmolLM2-135M-Instruct, a minute or two).
+"""The pictures of these pages, made anew by the functions of `groundup lab`, so that the pages show what a reader gets.
 
-The same functions as `groundup lab`, so that the pages show what a reader gets.
+Without a file those of SmolLM2-135M-Instruct, which is pulled; a few minutes. With files, emergence.json or
+circuit-graph.json, the pictures of these names: what these commands print with --json about a run of one's own.
+
+- `groundup evaluate runs/quickstart/pretrain --tasks grammar,copying,text --over steps`
+- `groundup lab runs/quickstart/pretrain --features --text "Romeo, Romeo, wherefore art" --out features.html`
 """
 
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
 from groundup.cli.console import console_progress
 from groundup.device import select_compute
 from groundup.errors import ConfigError
-from groundup.files import write_bytes
+from groundup.files import read_json_object, write_bytes
 from groundup.lab.attention import attention_picture
 from groundup.lab.drawing.attention import square, token_axes
+from groundup.lab.drawing.circuit_graph import draw_graph
 from groundup.lab.drawing.embeddings import draw_neighbours, draw_schemes
+from groundup.lab.drawing.loss import draw_curves
 from groundup.lab.drawing.tracing import draw_trace
 from groundup.lab.neighbours import neighbours
 from groundup.lab.patching import causal_trace
@@ -37,6 +44,7 @@ IMAGES = Path(__file__).parents[1] / "images"
 SMALLEST_TYPE = "Smallest type"
 MODEL = "smollm2-135m-instruct"
 TEXT = "When Mary and John went to the shop, John gave a book to Mary. When Anna and Paul went to the park, Paul gave a ball to"
+GRAPH_TEXT = "Romeo, Romeo, wherefore art"
 SHORT = "The cat sat on the mat"
 # What a page of the site shows as large as it is drawn, with at most four panels.
 LENS_TOKENS, LENS_LAYERS = 4, 3
@@ -59,7 +67,19 @@ STILLS = {
 
 
 def main() -> None:
-    """Write every picture."""
+    """Write the pictures of the values that are named, or those of the public model."""
+    for file in map(Path, sys.argv[1:]):
+        values = read_json_object(file)
+        if "curves" in values:
+            save(draw_curves(values["curves"]), file.stem)
+        for graph in values.get("graphs", []):
+            if graph["text"] == GRAPH_TEXT:
+                save(draw_graph(graph), file.stem)
+    if not sys.argv[1:]:
+        draw_stills()
+
+
+def draw_stills() -> None:
     progress = console_progress()
     opened = open_model(MODEL, select_compute("cpu"), progress=progress)
     inside = look_inside(opened, TEXT, name=MODEL, only=tuple(STILLS), progress=progress)

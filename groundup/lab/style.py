@@ -128,15 +128,20 @@ def name_axes(axes: Any, x: str = "", y: str = "", *, size: float = LABEL_SIZE) 
 
 
 def name_tokens(
-    axes: Any, *, x: Sequence[str] = (), y: Sequence[str] = (), size: float = SMALL_SIZE
+    axes: Any,
+    *,
+    x: Sequence[str] = (),
+    y: Sequence[str] = (),
+    size: float = SMALL_SIZE,
+    rotation: float = 60,
 ) -> None:
     """Write a token at each place of an axis, in a fixed-width font."""
+    letters = {"family": "monospace", "fontsize": size}
     if x:
-        axes.set_xticks(
-            range(len(x)), x, rotation=60, ha="right", family="monospace", fontsize=size
-        )
+        style = {"rotation": rotation, "ha": "right", "rotation_mode": "anchor", "va": "center"}
+        axes.set_xticks(range(len(x)), x, **style, **letters)
     if y:
-        axes.set_yticks(range(len(y)), y, family="monospace", fontsize=size)
+        axes.set_yticks(range(len(y)), y, **letters)
 
 
 def plain_numbers(axis: Any) -> None:

@@ -50,9 +50,9 @@ class Animation:
 def attention_reel(film: AttentionFilm) -> Animation:
     """The maps of the film's heads, and below them the score of each at every step."""
     heads, frames = film["heads"], film["frames"]
-    figure = pyplot().figure(figsize=(WIDTH_INCHES, 4.9))
+    figure = pyplot().figure(figsize=(WIDTH_INCHES, 5.2))
     rows = figure.add_gridspec(
-        2, 1, height_ratios=(3.4, 1), left=0.09, right=0.98, bottom=0.1, top=0.84, hspace=0.55
+        2, 1, height_ratios=(3.4, 1), left=0.14, right=0.98, bottom=0.1, top=0.82, hspace=0.55
     )
     squares = rows[0].subgridspec(1, len(heads), wspace=0.1).subplots(squeeze=False)[0]
     images = []
@@ -88,7 +88,7 @@ def embeddings_reel(film: EmbeddingsFilm) -> Animation:
     frames = film["frames"]
     figure = pyplot().figure(figsize=(WIDTH_INCHES, 6.2))
     rows = figure.add_gridspec(
-        2, 1, height_ratios=(5.2, 1), left=0.08, right=0.98, bottom=0.08, top=0.92, hspace=0.28
+        2, 1, height_ratios=(5.2, 1), left=0.11, right=0.97, bottom=0.08, top=0.92, hspace=0.3
     )
     axes, timeline = figure.add_subplot(rows[0]), figure.add_subplot(rows[1])
     groups = _map_axes(axes, film)

@@ -3,6 +3,7 @@
 Shades of a map are proportional to the square root of a share, so that small ones are visible
 """
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -45,6 +46,7 @@ PATTERNS = {
 # The largest number of tokens in a map whose numbers can be read.
 NUMBERED_TOKENS = 14
 BLOCKS = "block (1: the first)"
+TITLE_CHARACTERS = 25
 KEYS = "key: attended to"
 # A share above which black text can't be read.
 WHITE_ABOVE = 0.35
@@ -160,8 +162,8 @@ def token_axes(axes: Any, pieces: Sequence[TokenPiece], size: int) -> None:
 
 
 def pattern_title(head: PatternMap | FilmHead, score: float) -> str:
-    pattern = PATTERNS.get(head["kind"], head["kind"])
-    return f"block {head['block']}, head {head['head']}\n{100 * score:.0f} % {pattern}"
+    said = f"{100 * score:.0f} % {PATTERNS.get(head['kind'], head['kind'])}"
+    return f"block {head['block']}, head {head['head']}\n{textwrap.fill(said, TITLE_CHARACTERS)}"
 
 
 def _find(heads: Sequence[HeadMap], block: int, head: int) -> HeadMap:

@@ -23,7 +23,7 @@ from groundup.lab.values import CausalTrace, TracedSite
 TITLES = {
     "stream": "the stream\nafter the layer",
     "attention": "what attention\nadds",
-    "feedforward": "what the feed-\nforward part adds",
+    "feedforward": "what feed-\nforward adds",
     "head": "one head,\nall tokens",
 }
 COLUMN_INCHES, HEAD_INCHES, ROW_INCHES, LEAST_INCHES = 0.2, 0.15, 0.17, 1.28
@@ -76,7 +76,7 @@ def _draw_site(
         axes.set_xticks(*few_ticks(range(1, len(table[0]) + 1), 12), fontsize=SMALL_SIZE)
         name_axes(axes, "head")
     else:
-        name_tokens(axes, x=names)
+        name_tokens(axes, x=names, rotation=90)
     return image
 
 
