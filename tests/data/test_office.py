@@ -11,6 +11,7 @@ import pptx
 import pytest
 from docx.oxml import OxmlElement
 from docx.oxml.ns import qn
+from docx.styles.styles import Styles
 from hostile import opendocument
 from pptx.util import Inches
 
@@ -329,6 +330,26 @@ def test_numbers_that_word_counts_are_in_the_text_of_an_index(tmp_path: Path) ->
         "- (a) wash it\n- (b) bring it back\n\n2.2 See 2.1(b)."
     )
     assert "(a)" not in text_of(tmp_path / "a.docx", headings=False)
+
+
+def test_a_style_of_word_is_searched_once_for_all_its_paragraphs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = docx.Document()
+    for _ in range(50):
+        document.add_paragraph("Sign here.", style="List Bullet")
+        document.add_paragraph("")
+    document.save(str(tmp_path / "form.docx"))
+    searched = []
+    get_by_id = Styles.get_by_id
+
+    def counted(*given: Any) -> Any:
+        searched.append(given)
+        return get_by_id(*given)
+
+    monkeypatch.setattr(Styles, "get_by_id", counted)
+    assert text_of(tmp_path / "form.docx").splitlines() == ["- Sign here."] * 50
+    assert len(searched) <= 4
 
 
 def test_short_paragraphs_that_are_all_bold_are_headings_of_word(tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from groundup.data.reading.extracted import Extracted, joined_blocks, require_re
 MAX_HEADING_CHARACTERS = 80
 # The columns that a table of Word may have, and the levels of a list.
 _MAX_SPAN, _MAX_LEVELS = 63, 9
+# The number of a list that says that a paragraph is in none, whatever its style says.
+_NO_LIST = "0"
 _STYLE = re.compile(r"Heading ([1-6])")
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _ROMAN = (
@@ -40,6 +42,7 @@ def _blocks(document: Any, headings: bool) -> Iterator[str]:
     from docx.table import Table
 
     numbering = _Numbering(document)
+    styles: dict[str | None, str] = {}  # python-docx searches all styles for a paragraph's
     above = below_title = 0  # the level of the heading above; 1 below a title
     for block in document.iter_inner_content():
         if isinstance(block, Table):
@@ -50,16 +53,20 @@ def _blocks(document: Any, headings: bool) -> Iterator[str]:
             continue
         if not headings:
             yield block.text
-        elif (block.style.name or "") == "Title":
+            continue
+        if block._p.style not in styles:
+            styles[block._p.style] = block.style.name or ""
+        style = styles[block._p.style]
+        if style == "Title":
             above = below_title = 1
             yield f"# {block.text}"
-        elif found := _STYLE.fullmatch(block.style.name or ""):
+        elif found := _STYLE.fullmatch(style):
             above = int(found[1]) + below_title
             yield _heading(above, f"{number or ''} {block.text}")
         elif number is None and _is_bold_heading(block):
             yield _heading(above + 1, block.text)
         else:
-            yield _mark(block, number) + block.text
+            yield _mark(style, number) + block.text
 
 
 def _heading(level: int, text: str) -> str:
@@ -75,12 +82,12 @@ def _is_bold_heading(paragraph: Any) -> bool:
     return bool(runs) and all(run.bold for run in runs) and any(map(str.isalpha, text))
 
 
-def _mark(paragraph: Any, number: str | None) -> str:
+def _mark(style: str, number: str | None) -> str:
     """Return what stands before a paragraph: "- " of an item, "4.2 " of a clause, "- (a) " of a
     part of one.
     """
     if not number:
-        is_listed = (paragraph.style.name or "").startswith(("List Bullet", "List Number"))
+        is_listed = style.startswith(("List Bullet", "List Number"))
         return "- " * (number is not None or is_listed)
     if re.fullmatch(r"\d{1,3}[.)]|\d+(?:\.\d+)+\.?", number):
         return f"{number} "
@@ -98,6 +105,7 @@ class _Numbering:
         self._lists: dict[str, tuple[str, bool]] = {}  # a list -> its kind, whether it begins anew
         self._counts: dict[str, dict[int, int]] = {}
         self._begun: set[str] = set()
+        self._places_of_styles: dict[str | None, tuple[str, int]] = {}
         part = next(
             (
                 each.target_part
@@ -158,18 +166,35 @@ class _Numbering:
 
     def _place_of(self, paragraph: Any) -> tuple[str, int] | None:
         """Return the list and the level of a paragraph or else of its style."""
-        styles = takewhile(lambda each: each is not None, _bases(paragraph.style))
-        for element in (paragraph._p, *(style.element for style in styles)):
-            properties = element.pPr
-            if properties is None or properties.numPr is None:
-                continue
-            number = self._value(properties.numPr, "w:numId", "")
-            if number == "0":
-                return None
-            if number:
-                level = int(self._value(properties.numPr, "w:ilvl", "0"))
-                return number, min(max(level, 0), _MAX_LEVELS - 1)
-        return None
+        place = self._place_in(paragraph._p)
+        if place is None:
+            style_id = paragraph._p.style
+            if style_id not in self._places_of_styles:
+                self._places_of_styles[style_id] = self._place_of_style(paragraph.style)
+            place = self._places_of_styles[style_id]
+        if place[0] == _NO_LIST:
+            return None
+        return place
+
+    def _place_of_style(self, style: Any) -> tuple[str, int]:
+        for each in takewhile(lambda each: each is not None, _bases(style)):
+            place = self._place_in(each.element)
+            if place is not None:
+                return place
+        return _NO_LIST, 0
+
+    def _place_in(self, element: Any) -> tuple[str, int] | None:
+        """Return what the properties of an element say, None where they say nothing."""
+        properties = element.pPr
+        if properties is None or properties.numPr is None:
+            return None
+        number = self._value(properties.numPr, "w:numId", "")
+        if not number:
+            return None
+        if number == _NO_LIST:
+            return _NO_LIST, 0
+        level = int(self._value(properties.numPr, "w:ilvl", "0"))
+        return number, min(max(level, 0), _MAX_LEVELS - 1)
 
 
 def _bases(style: Any) -> Iterator[Any]:
