@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from groundup.report.pages.build_page import write_page
+from tests.page_faults import page_faults, print_faults
 
 pytestmark = pytest.mark.browser
 
@@ -29,7 +30,7 @@ def test_page_opens_without_complaint_and_fits(
         assert heading.is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     unfold(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page_faults(page) == []
     page.close()
 
 
@@ -75,6 +76,7 @@ def test_a_link_opens_its_chapter_without_a_script(browser: Any, build_folder: P
 def test_on_paper_every_chapter_is_there(browser: Any, build_folder: Path) -> None:
     page = browser.new_page()
     page.goto(write_page(build_folder).as_uri())
+    assert print_faults(page) == []
     page.emulate_media(media="print")
     assert not page.locator("#repeat details").first.is_visible(), "what is folded in a chapter"
     assert page.locator("#pretrain .see").is_visible() and page.locator("#repeat .see").is_visible()

@@ -7,6 +7,7 @@ import pytest
 from test_tokenizer_page import compared, shown, token
 
 from groundup.report.pages.tokenizer_page import render_comparison_page, render_tokens_page
+from tests.page_faults import page_faults
 
 pytestmark = pytest.mark.browser
 
@@ -26,7 +27,7 @@ def test_pages_are_accepted_and_fit(browser: Any, tmp_path: Path, scheme: str, w
         complaints: list[str] = []
         page.on("console", lambda message, into=complaints: into.append(message.text))
         page.goto(file.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page_faults(page) == []
         page.locator(".token").nth(1).hover()
         tip = "getComputedStyle(document.querySelectorAll('.token')[1], '::after').content"
         assert page.evaluate(tip).startswith('"1 ') or page.evaluate(tip).startswith('"2 ')

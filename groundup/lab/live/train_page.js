@@ -394,7 +394,8 @@ function svgElement(tag, attributes) {
 
 /** Lines over the steps, from 0 to `most`; `level`: a line across. @param {Element} place an svg @param {{points: [number, number][], name: string}[]} series */
 function drawLines(place, series, { most, level = 0, said }) {
-  const [width, height, left, bottom, top] = [460, 220, 50, 24, 10], last = Math.max(1, ...series.flatMap(({ points }) => points.slice(-1).map(([step]) => step)));
+  const width = Math.min(460, place.clientWidth || 460), [height, left, bottom, top] = [220, 50, 24, 10];
+  const last = Math.max(1, ...series.flatMap(({ points }) => points.slice(-1).map(([step]) => step)));
   const x = (step) => left + (step / last) * (width - left - 12), y = (value) => height - bottom - (Math.min(value, most * 1.05) / (most * 1.05)) * (height - bottom - top);
   const unit = most > 2 ? Math.ceil(most / 5) : most / 4, drawn = [];
   for (let value = 0; value <= most * 1.02; value += unit) {

@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 
 from groundup.html_nodes import Child, Node, foreign, node, read_asset, verbatim
-from groundup.report.chapter import data_table, facts, html_page, page_header, section
+from groundup.report.chapter import data_table, facts, html_page, more, page_header, section
 from groundup.report.values import JsonObject, count, tables, text, whole_percent
 
 LEAD = (
@@ -55,7 +55,8 @@ def _kinds(made: JsonObject) -> Node | None:
         for each in tables(made, "kinds")
     ]
     heads: list[Child] = ["kind", "made of", "questions", "share"]
-    return data_table("Kinds of questions", heads, rows, figures=(2, 3))
+    shown = data_table("What each kind is made of", heads, rows, figures=(2, 3))
+    return more("Kinds of questions", shown)
 
 
 def _tools(made: JsonObject) -> Node:

@@ -190,7 +190,7 @@ def _examples(compared: JsonObject, names: Sequence[str]) -> Node:
         for name in names:
             pieces = tables(example, "pieces", name)
             parts += [
-                node("p", foreign(name), f": {count(len(pieces))} tokens", class_="step"),
+                node("p", foreign(name), f", tokens: {count(len(pieces))}", class_="quiet"),
                 _text(pieces),
             ]
     return section(

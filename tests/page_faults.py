@@ -1,0 +1,119 @@
+"""What the checklist for pages (CONTRIBUTING.md, "A page, looked at") asks and a browser can measure, the same for every page.
+
+page_faults(page)     of what is shown: type, headings, lines too long, what is cut or wider than the screen
+print_faults(page)    on paper: what is wider than it, and controls that are printed
+focus_faults(page)    with Tab through the page: what gets the focus and doesn't show it
+"""
+
+from typing import Any
+
+SMALLEST_PX, LONGEST_LINE = 12, 85
+PAPER_PX = 700
+"""A4 between margins of 13 mm."""
+STOPS = 40
+"""Presses of Tab, at most."""
+
+MEASURE = """([smallest, longest]) => {
+  const shown = (e) => {
+    const box = e.getBoundingClientRect();
+    const style = getComputedStyle(e);
+    return box.width > 1 && box.height > 1 && style.visibility !== "hidden" && style.clipPath === "none" && e.checkVisibility();
+  };
+  const ancestors = function* (e) { for (; e && e !== document.body; e = e.parentElement) yield e; };
+  const away = (e) => [...ancestors(e)].some((each) => getComputedStyle(each).clipPath === "inset(50%)");
+  const words = (e) => (e.innerText ?? e.textContent ?? "").trim().slice(0, 40);
+  const name = (e) => `${e.tagName.toLowerCase()}.${e.getAttribute("class") ?? ""} "${words(e)}"`;
+  const faults = new Set();
+
+  const wide = document.documentElement.scrollWidth - innerWidth;
+  if (wide > 0) faults.add(`the page is ${wide} px wider than the screen`);
+
+  const levels = [...document.querySelectorAll("h1,h2,h3,h4,h5,h6")].filter((e) => e.checkVisibility());
+  let last = 0;
+  for (const e of levels) {
+    const level = +(e.ariaLevel ?? e.tagName[1]);
+    if (level > last + 1) faults.add(`a heading of level ${level} follows one of ${last}: ${words(e)}`);
+    last = level;
+  }
+
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const e = walk.currentNode.parentElement;
+    if (!walk.currentNode.data.trim() || !shown(e) || e.closest("script, style, sup, sub, mjx-container, title") || away(e)) continue;
+    const drawn = e.closest("svg") && e.getScreenCTM?.();
+    const size = parseFloat(getComputedStyle(e).fontSize) * (drawn ? Math.hypot(drawn.a, drawn.b) : 1);
+    if (size < smallest - .05) faults.add(`type of ${size.toFixed(1)} px: ${e.tagName.toLowerCase()}.${e.getAttribute("class") ?? ""}`);
+  }
+
+  for (const e of document.querySelectorAll("p, li, dd, blockquote, figcaption")) {
+    if (e.querySelector("p, li, table, pre, ul, ol, button, svg") || words(e).length < 40 || !shown(e)) continue;
+    const range = document.createRange(), texts = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
+    let width = 0, count = 0, line = 0;
+    while (texts.nextNode()) {
+      range.selectNodeContents(texts.currentNode);
+      for (const box of range.getClientRects()) [width, line] = [width + box.width, Math.max(line, box.right)];
+      count += texts.currentNode.length;
+    }
+    const length = Math.round((line - e.getBoundingClientRect().left) * count / width);
+    if (length > longest) faults.add(`${length} characters in a line: ${name(e)}`);
+  }
+
+  const kept = (e) => [...ancestors(e)].some((each) => ["auto", "scroll", "hidden"].includes(getComputedStyle(each).overflowX));
+  for (const e of document.querySelectorAll("body *")) {
+    if (e.closest("svg svg, svg *") || !shown(e) || away(e)) continue;
+    const style = getComputedStyle(e);
+    if (e.getBoundingClientRect().right > innerWidth + 1 && !kept(e))
+      faults.add(`beyond the screen: ${name(e)}`);
+    if (["hidden", "clip"].includes(style.overflowX) && e.scrollWidth > e.clientWidth + 1 && e.clientWidth && style.textOverflow !== "ellipsis")
+      faults.add(`cut: ${name(e)}`);
+  }
+  return [...faults];
+}"""
+
+FOCUS = """() => {
+  const e = document.activeElement;
+  if (!e || e === document.body) return null;
+  const looks = (each, pseudo) => { const s = getComputedStyle(each, pseudo); return s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0; };
+  const box = e.getBoundingClientRect();
+  const around = [e, e.closest(".box, label"), ...(e.labels ?? [])].filter(Boolean);
+  const seen = around.some((each) => looks(each)) || looks(e, "::before") || looks(e, "::after");
+  const inside = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+  const name = `${e.tagName.toLowerCase()}${e.id ? "#" + e.id : ""}.${e.getAttribute("class") ?? ""} "${(e.innerText ?? "").trim().slice(0, 30)}"`;
+  return { name, seen, inside };
+}"""
+
+
+def page_faults(page: Any) -> list[str]:
+    found: list[str] = page.evaluate(MEASURE, [SMALLEST_PX, LONGEST_LINE])
+    return found
+
+
+def print_faults(page: Any) -> list[str]:
+    """The page is left as it was."""
+    size = page.viewport_size
+    page.set_viewport_size({"width": PAPER_PX, "height": 1000})
+    page.emulate_media(media="print")
+    found: list[str] = page.evaluate(MEASURE, [8, 1000])
+    controls = "button, select:not(:disabled), input:not([type=hidden]), nav a, .skip"
+    found += [
+        f"printed: {each.evaluate('e => e.outerHTML.slice(0, 60)')}"
+        for each in page.locator(controls).all()
+        if each.is_visible()
+    ]
+    page.emulate_media(media="null")
+    page.set_viewport_size(size)
+    return found
+
+
+def focus_faults(page: Any) -> list[str]:
+    found: list[str] = []
+    for _ in range(STOPS):
+        page.keyboard.press("Tab")
+        at = page.evaluate(FOCUS)
+        if at is None:
+            break
+        if not at["seen"]:
+            found.append(f"the focus is not shown: {at['name']}")
+        if not at["inside"]:
+            found.append(f"the focus is outside the screen: {at['name']}")
+    return list(dict.fromkeys(found))
