@@ -11,15 +11,23 @@ from dataclasses import replace
 
 from groundup.actions.definition import Action, ActionSet
 from groundup.actions.endings import Step, ask_which, understood
-from groundup.actions.likely import LIKELY, as_guess, is_whole, likely_actions, with_code
+from groundup.actions.likely import (
+    LIKELY,
+    as_guess,
+    is_whole,
+    likely_actions,
+    may_be_question,
+    with_code,
+)
 from groundup.actions.message_form import asking_part
 from groundup.actions.message_values import MessageValues
-from groundup.actions.own_words import mail_of
+from groundup.actions.own_words import mail_of, own_words
 from groundup.actions.slot_filling import SlotFilling
 from groundup.actions.state import ActionState, HeldValue, Wish
 from groundup.actions.wishes import (
     MAX_WISHES,
     UNASKED,
+    counted_wishes,
     known_from,
     listed_wishes,
     parts_behind,
@@ -80,6 +88,9 @@ class Beginnings(SlotFilling):
         action, listed = self.actions.action(wish.action), listed_wishes(self.actions, wish)
         if action is None or len(listed) > 1:
             return listed
+        counted = counted_wishes(action, wish.message, self._read(action, wish.message).values)
+        if len(counted) > 1:
+            return counted
         for end, start in parts_behind(wish.message):
             halves = [wish.message[:end], " " * start + wish.message[start:]]
             if self.chooser.form(halves[0]) in UNASKED:
@@ -101,10 +112,16 @@ class Beginnings(SlotFilling):
         if len(found) != 1:
             return self._one_of([each.action for each in found])
         name = found[0].action
-        made = self._start(Wish(name, self.message), ())
+        first, *others = self._each_of(Wish(name, self.message))
+        made = self._start(first, others)
         if found[0].odds >= LIKELY:
             return made
         return as_guess(made) or self._which(OFFERED, name)
+
+    def _may_be_question(self) -> bool:
+        """Whether documents are asked first, and the action is offered with what they hold."""
+        message = own_words(self.heard.message)
+        return may_be_question(self.chooser, self.actions, message, self._values_of)
 
     def _values_of(self, name: str) -> Collection[str]:
         action = self.actions.action(name)

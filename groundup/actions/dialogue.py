@@ -109,6 +109,8 @@ class Dialogue(SettingApart):
             return self._offer_answer()
         if state.waits:
             return self._answer()
+        if not self.heard.is_unsure and self._may_be_question():
+            return Step(state)
         made = self._begin()
         return self._begin_likely() if made.is_none and not self.heard.is_unsure else made
 

@@ -9,12 +9,12 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from groundup.actions.definition import Action, ActionSet
+from groundup.actions.definition import Action, ActionSet, Slot
 from groundup.actions.intent import ActionChooser
 from groundup.actions.intent_words import VALUE_TYPES, names_in, words_of
 from groundup.actions.message_form import Form
 from groundup.actions.own_words import own_words, without_markup
-from groundup.actions.read_numbers import NUMBER
+from groundup.actions.read_numbers import NUMBER, plain_number
 from groundup.actions.read_words import read_choices, read_codes
 from groundup.actions.reading import Reading, blanked
 from groundup.actions.state import HeldValue, LastDone, Wish
@@ -77,6 +77,16 @@ _HAVING = re.compile(
 # "two tables, the other for 6"
 _TWO = re.compile(r"\b(?:two|2)\s+((?:\w+\s+)?\w+s)\b", re.I)
 _THE_OTHER = re.compile(r"\b(?:(?:the|an?) (?:other|second|2nd)|another|one more)(?: one)?\b", re.I)
+
+# "2 e-bikes", "three more places"; not of what one has, or of which one is meant.
+_THINGS = re.compile(
+    rf"(?<!\w)(?<!\bof )(?<!\bhave )(?<!\bgot )(?<!\bmy )(?<!\bthe )(?<!\bour )({NUMBER})"
+    r"(?:\s*[x×])?\s+(?:more\s+)?(?:[^\W\d_]+[\s-]+)?([^\W\d_]+s)\b",
+    re.IGNORECASE,
+)
+_MEASURES = words_of(
+    "year month week day night hour minute kilometre km mile metre cm kilo kg gram litre degree page"
+)
 
 
 @dataclass(frozen=True)
@@ -264,6 +274,39 @@ def listed_wishes(actions: ActionSet, wish: Wish) -> list[Wish]:
     if not _LISTED_CODES.search(wish.message):
         return _by_options(action, wish.message)
     return by_codes(action, wish.message)
+
+
+def counted_wishes(action: Action, message: str, values: Mapping[str, HeldValue]) -> list[Wish]:
+    """Return a wish for each of the things whose number stands before an action's thing and is the
+    value of no slot: "2 e-bikes for Saturday" are two hires. Of a thing with a code there is one.
+    """
+    slots = {name: action.slot(name) for name in values}
+    if any(slot is not None and slot.type == "code" for slot in slots.values()):
+        return [Wish(action.name, message)]
+    own, choices = own_words(message), [each for each in action.askable if each.type == "choice"]
+    options = [one for each in choices for one in (each.options or {}).items()]
+    wordings = [text for key, others in options for text in (key, *others)]
+    joined = (each.replace("-", "") for each in wordings)  # "ebike"
+    things = words_of(" ".join([action.title, *wordings, *joined]))
+    for match in _THINGS.finditer(own):
+        number, (start, end) = plain_number(match[1]), match.span(1)
+        is_value = any(
+            each.start < end and start < each.end and not _is_of_other_unit(slots[name], match[2])
+            for name, each in values.items()
+        )
+        is_thing = not words_of(match[2]).isdisjoint(things)
+        if isinstance(number, int) and number > 1 and is_thing and not is_value:
+            one = blanked(message, [Reading(start, end, ())])
+            return [Wish(action.name, one)] * min(number, MAX_WISHES)
+    return [Wish(action.name, message)]
+
+
+def _is_of_other_unit(slot: Slot | None, noun: str) -> bool:
+    """Whether a slot is for a measure, such as years, and a noun is none: bicycles."""
+    if slot is None or slot.type != "number":
+        return False
+    units = words_of(" ".join(slot.unit))
+    return not units.isdisjoint(_MEASURES) and words_of(noun).isdisjoint(units)
 
 
 def _by_options(action: Action, message: str) -> list[Wish]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from groundup.language.terms import fold
+from groundup.language.terms import fold, words
 
 DAYS = {
     "en": ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"],
@@ -117,9 +117,23 @@ def relative_days(question: str, today: date) -> dict[str, str]:
     return found
 
 
-def names_day(words: Sequence[str]) -> bool:
+def days_of(text: str, language: str, today: date | None = None) -> set[str]:
+    """Return the weekdays that a text names in full or implies; with `today` also those that
+    "tomorrow" and the like mean.
+
+    >>> sorted(days_of("On Sundays and bank holidays", "en")), days_of("Open 9 to 5", "en")
+    (['sunday'], set())
+    >>> days_of("are you open tomorrow", "en", date(2026, 12, 2))
+    {'thursday'}
+    """
+    named = {word.removesuffix("s") for word in words(text)} & set(DAYS.get(language, ()))
+    found = named.union(implied_days(text, language))
+    return found if today is None else found.union(relative_days(text, today).values())
+
+
+def names_day(folded: Sequence[str]) -> bool:
     """Whether folded words name a weekday, the plural included."""
-    return not _ALL.isdisjoint(word.removesuffix("s") for word in words)
+    return not _ALL.isdisjoint(word.removesuffix("s") for word in folded)
 
 
 _ALL = {day for names in DAYS.values() for day in names}

@@ -5,6 +5,7 @@
     the kind of thing that is asked for     "how much": a sum of money
     a band of a table                       "six thousand pounds": the row "£3,000 to £7,499", not
                                             its neighbours; "on 4 October": "| 4 and 5 October |"
+    another weekday than what is asked for  "on Thursday": not "On Sunday we are closed."
     a day in a sentence's range             "on Christmas Day": "closed 24 December to 2 January"
     a pointer to another document           "[What is a token?](tokens.md)" is no answer
     a notice on a version                   "Changed in version 3.5: ..."
@@ -23,6 +24,7 @@ from functools import lru_cache
 from groundup.language.calendar_dates import asked_days
 from groundup.language.stop_words import language_by_stop_words
 from groundup.language.terms import stems, words
+from groundup.language.weekdays import days_of
 from groundup.retrieve.asked_values import has_asked_value
 from groundup.retrieve.follow_up import own_words
 from groundup.retrieve.markdown_marks import LINK
@@ -77,6 +79,8 @@ def factor(
         found = POINTER
     if _OF_VERSION.match(text) and not _ASKS_VERSION.search(question):
         found = OF_VERSION
+    if is_of_other_weekday(question, text, today):
+        found *= BESIDE_BAND
     if text.startswith("|"):
         if asked_numbers(question):
             found *= _in_band(table(), IN_BAND, lambda cell: fit_of_number(question, cell))
@@ -87,6 +91,20 @@ def factor(
     if is_of_day and fit_of_date(question, text, today) == HOLDS:
         found *= OF_DAY
     return found
+
+
+def is_of_other_weekday(question: str, text: str, today: date) -> bool:
+    """Whether a sentence is about weekdays of which a question means none.
+
+    >>> thursday = date(2026, 12, 3)
+    >>> [is_of_other_weekday("are you open today", text, thursday)
+    ...  for text in ("Closed on Sunday and Monday.", "Open from Tuesday to Saturday.", "Open.")]
+    [True, False, False]
+    """
+    language = language_by_stop_words(words(question))
+    asked = days_of(question, language, today)
+    stated = days_of(text, language) if asked else set()
+    return bool(stated) and stated.isdisjoint(asked)
 
 
 def asks_how(question: str) -> bool:

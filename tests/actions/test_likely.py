@@ -161,3 +161,37 @@ def test_forms_of_roundabout_wishes() -> None:
     assert message_form("can you tell me when you close please") == "question"
     assert not is_denied("I don't want anyone using it")
     assert is_denied("I don't want to cancel it")
+
+
+QUESTIONS_OR_ORDERS = (
+    "would you have our dog under the table",
+    "Can a table be set up in the garden?",
+    "price for a table on the terrace please",
+    "We fancy a table in the garden. What does that cost?",
+)
+
+
+@pytest.mark.parametrize("message", QUESTIONS_OR_ORDERS)
+def test_what_may_be_a_question_is_left_to_documents_and_then_offered(
+    guest: Talker, message: str
+) -> None:
+    weigh(guest, sure="book_table", book_table=1.8)
+    assert guest.say(message) is None
+    offered = guest.desk.turn(guest.name, guest.said, TODAY, is_unsure=True)
+    assert offered is not None
+    assert offered.text == 'I can do this for you: "Book a table". Shall I?'
+    assert guest.hear("yes").asked is not None
+
+
+def test_an_order_in_the_form_of_a_question_is_begun(guest: Talker) -> None:
+    for number, (message, odds) in enumerate(
+        [
+            ("could you fit a table into the garden", 3.2),  # by its meaning
+            ("could you fit in two of us tomorrow", 1.8),  # with its values
+            ("could you fit in Ada Brook please", 1.8),
+            ("Can you reserve a table for me?", 1.8),  # one of the examples
+        ]
+    ):
+        weigh(guest, sure="book_table", book_table=odds)
+        other = Talker(guest.desk, f"talk{number}")
+        assert other.hear(message).action.name == "book_table", message

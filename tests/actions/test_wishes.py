@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
-from cafe_talk import TODAY, Talker
+from cafe_talk import TODAY, Talker, rows
 
+import groundup.packs
 from groundup.actions.action_file import read_actions
 from groundup.actions.desk import ActionDesk
 from groundup.actions.intent import ActionChooser
 from groundup.actions.state import Wish
-from groundup.actions.wishes import listed_wishes, wishes_of
+from groundup.actions.wishes import counted_wishes, listed_wishes, wishes_of
 from groundup.packs.pack import packaged_packs
 
 
@@ -325,3 +326,32 @@ def test_a_number_alone_corrects_that_of_the_text(tmp_path: Path) -> None:
     corrected = guest.hear(paper, "no hang on, it was (2023)")
     assert corrected.kind == "confirm" and "Okafor and Lund (2023)" in corrected.text
     assert guest.hear("no, 20").kind != "done"
+
+
+def test_two_things_are_two_wishes(tmp_path: Path) -> None:
+    """The number of bicycles is the value of no slot, and not the rider's age."""
+    skeleton = Path(groundup.packs.__file__).parent / "skeleton"
+    desk = ActionDesk(skeleton, world=tmp_path / "world.sqlite", today=TODAY)
+    customer = Talker(desk)
+    turn = customer.hear("Please book 2 city bikes for Friday 4 December", "34", "Ann Lee", "yes")
+    assert 'Next: "Hire a bicycle". The hire of a city bicycle on Friday 4 December' in turn.text
+    assert customer.hear("yes").kind == "done"
+    assert (
+        len(rows(desk, "SELECT * FROM hires WHERE name = 'Ann Lee' AND kind = 'a city bicycle'"))
+        == 2
+    )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "I have two bikes and want to hire one for my son",
+        "Cancel one of my two hires, H7KMQA",
+        "Please book a bike for 2 days",
+    ],
+)
+def test_a_number_of_something_else_is_one_wish(message: str) -> None:
+    found = read_actions(Path(groundup.packs.__file__).parent / "skeleton")
+    assert found is not None
+    for action in found.actions:
+        assert len(counted_wishes(action, message, {})) == 1
