@@ -76,9 +76,6 @@ class ActionChooser:
         self._titles = {_plain(each.title): each.name for each in actions}
         self._questions = {_plain(text) for each in actions for text in each.not_examples}
         self._title_verbs = {each.name: words_of(first_word(each.title)) for each in actions}
-        self._ordered = {
-            each.name: (self._title_verbs[each.name], words_of(each.title)) for each in actions
-        }
         self._slots = {
             each.name: "|".join(
                 re.escape(slot.name.replace("_", " ")) for slot in each.slots if slot.type != "code"
@@ -134,17 +131,6 @@ class ActionChooser:
     def is_example(self, message: str) -> bool:
         """Whether a message is one of the examples of an action, but for its values."""
         return self._words.said_in_examples(self._read(message)) is not None
-
-    def has_title(self, message: str) -> bool:
-        """Whether a message has the verb of an action's title and another word of it: "would you add
-        a note" of "Add a note".
-        """
-        own = self._words.respelt(words_of(self._read(message)))
-        return any(
-            verbs <= own and len(own & things) > len(verbs)
-            for verbs, things in self._ordered.values()
-            if verbs
-        )
 
     def form(self, text: str) -> Form:
         """Return the form of a message for these actions."""

@@ -19,7 +19,7 @@ from groundup.actions.intent_scores import MANY_VALUES, QUESTIONS
 from groundup.actions.intent_words import CODE as CODE_WORD
 from groundup.actions.intent_words import DATE, PAST_DATE, TIME, words_of
 from groundup.actions.intent_words import MONEY as MONEY_WORD
-from groundup.actions.message_form import begins_as_question, message_form, sentences
+from groundup.actions.message_form import message_form
 from groundup.actions.side_questions import asked_words, question_spans
 
 # The least logarithm of the odds, with the evidence of values, to begin an action; without it, to
@@ -33,17 +33,14 @@ CODE, CODE_IN_QUESTION, MOST, NEARLY = 4.75, 3.0, 2.5, 3.0
 MONEY, KNOWN_NAME, CHOICE, OTHER = 1.5, 1.5, 0.5, 0.3
 # Of so many actions values are read.
 READ = 3
-# From these odds on a message is an order, though it has the form of a question: "could we move the
-# lesson?"; from the higher ones where it also asks for a fact.
-ORDER, ORDER_WITH_QUESTION = 3.0, 4.5
-# With one of these a message is an order at any odds, unless it asks for a fact and orders nothing.
-OF_ORDERS = frozenset([DATE, PAST_DATE, TIME, MONEY_WORD])
+# From these odds on a message is an order, though it also asks for a fact, and with one of these
+# values at any odds, unless it orders nothing.
+ORDER, OF_ORDERS = 4.5, frozenset([DATE, PAST_DATE, TIME, MONEY_WORD])
 # Types of slots of which a question may have one value: "is a helmet included with an e-bike?".
 OF_QUESTIONS = ("choice", "number")
 # Forms of a message in which a question for a fact stands beside no order.
 UNORDERED = ("question", "please", "statement")
 _PRICE = re.compile(r"\b(?:(?:price|cost)s? (?:for|of)\b|(?:price|cost)s?\W*\Z|how much\b)", re.I)
-_PLEASE = re.compile(r"\b(?:please|pls|plz)\b", re.IGNORECASE)
 ValuesOf = Callable[[str], Collection[str]]
 """Returns the names of the slots of an action for which a message has values."""
 
@@ -82,33 +79,27 @@ def likely_actions(
 def may_be_question(
     chooser: ActionChooser, actions: ActionSet, message: str, values_of: ValuesOf
 ) -> bool:
-    """Whether a message that asks for an action by its meaning may as well ask what documents hold:
-    "would you have our pup for a weekend", "price for a service please". By words alone none is.
+    """Whether a message that asks for an action by its meaning also asks for a fact, and may ask for
+    no more: "price for a service please", "our survey, is that free?". By words alone none is.
     """
     odds, own = chooser.odds(message), words_of(message)
     likely = [each for each in actions.actions if odds.get(each.name, LEAST) >= LIKELY]
-    if not likely or CODE_WORD in own:
+    if not likely or CODE_WORD in own or chooser.is_example(message):
         return False
-    asks_price = _PRICE.search(message) is not None
     clauses = [asked_words(message[start:end]) for start, end in question_spans(message)]
-    asks_fact = asks_price or any(message_form(each) == "question" for each in clauses)
-    is_asked = asks_fact or message.rstrip().endswith("?")
-    if not is_asked and (
-        _PLEASE.search(message) or not any(map(begins_as_question, sentences(message)))
-    ):
+    if not _PRICE.search(message) and all(message_form(each) != "question" for each in clauses):
         return False
     kinds: tuple[str, ...] = OF_QUESTIONS
-    if asks_fact and chooser.form(message) in UNORDERED:
+    if chooser.form(message) in UNORDERED:
         kinds = (*OF_QUESTIONS, "date", "time")
-    elif own & OF_ORDERS or max(odds.values()) >= (ORDER_WITH_QUESTION if asks_fact else ORDER):
+    elif own & OF_ORDERS or max(odds.values()) >= ORDER:
         return False
     for action in likely:
         given = values_of(action.name)
         types = [slot.type for slot in action.askable if slot.name in given]
         if len(types) > 1 or not set(types) <= set(kinds):
             return False
-    is_order = not asks_fact and chooser.has_title(message)
-    return not is_order and not chooser.is_example(message)
+    return True
 
 
 def weighed(

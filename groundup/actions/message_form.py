@@ -142,10 +142,6 @@ _TAIL = re.compile(
     rf"|{_WE}(?:'m| am| was|'re| are| were)?(?: just)? (?:wonder|hop)\w+ (?:if|whether|you|to)\b))",
     re.IGNORECASE,
 )
-# "could you drop it round", "is there a rush option", "do you ever"
-_ASKED = re.compile(
-    rf"{OPENING}(?:can|could|would|will|may|might|do|does|is|are|any)\b", re.IGNORECASE
-)
 # So many words both the wish and what stands before it have at least.
 _TAIL_WORDS = 3
 # "I don't need it any more", not "I don't want to cancel it any more".
@@ -227,15 +223,6 @@ def asks_in_words(message: str) -> bool:
     """
     is_asked = message.rstrip().endswith("?") or ASKING.match(message) is not None
     return is_asked and message_form(message) == "question"
-
-
-def begins_as_question(sentence: str) -> bool:
-    """Whether a sentence begins as a question does, though it may ask for something to be done.
-
-    >>> begins_as_question("could you drop it round"), begins_as_question("cancel it, can you")
-    (True, False)
-    """
-    return _ASKED.match(sentence) is not None or ASKING.match(sentence) is not None
 
 
 def sentence_forms(message: str, verbs: frozenset[str] = ORDERS) -> list[Form]:

@@ -163,16 +163,15 @@ def test_forms_of_roundabout_wishes() -> None:
     assert is_denied("I don't want to cancel it")
 
 
-QUESTIONS_OR_ORDERS = (
-    "would you have our dog under the table",
-    "Can a table be set up in the garden?",
-    "price for a table on the terrace please",
-    "We fancy a table in the garden. What does that cost?",
+@pytest.mark.parametrize(
+    "message",
+    [
+        "price for a table on the terrace please",
+        "We fancy a table in the garden. What does that cost?",
+        "Could you put a table in the garden, and how much would it be?",
+    ],
 )
-
-
-@pytest.mark.parametrize("message", QUESTIONS_OR_ORDERS)
-def test_what_may_be_a_question_is_left_to_documents_and_then_offered(
+def test_what_asks_for_a_fact_is_left_to_documents_and_then_offered(
     guest: Talker, message: str
 ) -> None:
     weigh(guest, sure="book_table", book_table=1.8)
@@ -183,13 +182,12 @@ def test_what_may_be_a_question_is_left_to_documents_and_then_offered(
     assert guest.hear("yes").asked is not None
 
 
-def test_an_order_in_the_form_of_a_question_is_begun(guest: Talker) -> None:
+def test_an_order_beside_a_question_is_begun(guest: Talker) -> None:
     for number, (message, odds) in enumerate(
         [
-            ("could you fit a table into the garden", 3.2),  # by its meaning
-            ("could you fit in two of us tomorrow", 1.8),  # with its values
-            ("could you fit in Ada Brook please", 1.8),
-            ("Can you reserve a table for me?", 1.8),  # one of the examples
+            ("Could you put a table in the garden, and how much would it be?", 4.6),  # its meaning
+            ("A table for two tomorrow please, and how much is the set lunch?", 1.8),  # its values
+            ("could you fit a table into the garden", 1.8),  # asks for no fact
         ]
     ):
         weigh(guest, sure="book_table", book_table=odds)
