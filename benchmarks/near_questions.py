@@ -31,7 +31,11 @@ from groundup.tokenizer.chat import Message
 
 FIRMS = Path(__file__).with_name("near_questions") / "firms.jsonl"
 ORDER_STYLES = ["plain"] * 6 + ["question"] * 6 + ["story"] * 4
-SLOTS = {"day": ("date", "On which day?"), "at": ("time", "At what time?"), "name": ("name", "In whose name?")}
+SLOTS = {
+    "day": ("date", "On which day?"),
+    "at": ("time", "At what time?"),
+    "name": ("name", "In whose name?"),
+}
 
 
 def actions_toml(firm: dict) -> str:
@@ -43,7 +47,9 @@ def actions_toml(firm: dict) -> str:
         text += 'confirm = "On {day} at {at} for {name}: shall I?"\ndone = "Done: {reference}."\n'
         for name, (kind, asks) in SLOTS.items():
             text += f'[{table}.slots.{name}]\ntype = "{kind}"\nask = "{asks}"\n'
-        text += f'[{table}.effect]\nsql = "INSERT INTO wishes VALUES (:reference, :day, :at, :name)"\n'
+        text += (
+            f'[{table}.effect]\nsql = "INSERT INTO wishes VALUES (:reference, :day, :at, :name)"\n'
+        )
     return text
 
 
@@ -90,7 +96,9 @@ def main() -> None:
                 (folder / "documents" / f"{number}.md").write_text(text, "utf-8")
             (folder / "actions.toml").write_text(actions_toml(firm), "utf-8")
             (folder / "world.sql").write_text("CREATE TABLE wishes (reference, day, at, name);")
-            groundup.index(folder / "documents", folder / "index", vectors=(None, "none"), progress=Silent())
+            groundup.index(
+                folder / "documents", folder / "index", vectors=(None, "none"), progress=Silent()
+            )
             index = Index(folder / "index")
             vectors = open_vectors(folder / "index", compute, progress=Silent())
             desk = ActionDesk(folder)
