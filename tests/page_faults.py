@@ -46,7 +46,7 @@ MEASURE = """([smallest, longest]) => {
   }
 
   for (const e of document.querySelectorAll("p, li, dd, blockquote, figcaption")) {
-    if (e.querySelector("p, li, table, pre, ul, ol, button, svg") || words(e).length < 40 || !shown(e)) continue;
+    if (e.querySelector("p, li, dl, div, table, pre, ul, ol, button, svg") || words(e).length < 40 || !shown(e)) continue;
     const range = document.createRange(), texts = document.createTreeWalker(e, NodeFilter.SHOW_TEXT);
     let width = 0, count = 0, line = 0;
     while (texts.nextNode()) {

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from live_runs import Writer
 
+from tests.page_faults import page_faults
+
 pytestmark = pytest.mark.browser
 
 HOSTILE = (
@@ -282,7 +284,7 @@ def test_the_page_fits_and_everything_on_it_has_a_name(
 ) -> None:
     page = opened(compared, width=width, height=height, scheme=scheme)
     page.locator("figure.chart svg").first.wait_for()
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page_faults(page) == []
     for part in page.locator("input, select, progress, svg[role]").all():
         if part.is_visible():
             name = part.evaluate(
