@@ -187,8 +187,9 @@ def in_use() -> set[str]:
         with contextlib.suppress(OSError):
             found.add(os.readlink(entry.path))
     with io.FileIO("/proc/self/maps") as maps:
-        found |= {os.fsdecode(line.split(None, 5)[5].strip()) for line in maps if line.count(b"/")}
-    return found
+        lines = maps.readall().splitlines()  # its lines one by one are read byte by byte
+    paths = {line[line.index(b"/") :] for line in lines if b"/" in line}
+    return found | set(map(os.fsdecode, paths))
 
 
 def _keep_open_files() -> None:
