@@ -147,6 +147,7 @@ def searched_documents(
                 yield PackSearch(index, similarity_by_words(language))
                 return
             from groundup.device import select_compute
+            from groundup.retrieve.vector_store import MappedVectors
             from groundup.retrieve.vectors import Vectors, embed_with, make_vectors
             from groundup.retrieve.vectors_info import read_vectors_info
 
@@ -155,6 +156,8 @@ def searched_documents(
             known = read_vectors_info(place)
             assert known is not None  # just made
             vectors = Vectors(known, embed)
+            if isinstance(vectors.store, MappedVectors):
+                vectors.store.load()
 
             def cosines(texts: Sequence[str]) -> Matrix:
                 rows = np.asarray(embed(texts), dtype=np.float32)

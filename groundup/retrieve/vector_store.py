@@ -79,6 +79,10 @@ class MappedVectors:
             self.matrix = np.memmap(self.files[0], dtype=np.float32, mode="r", shape=shape)
             self.ids = np.fromfile(self.files[1], dtype=np.int64, count=self.count)
 
+    def load(self) -> None:
+        """Read the rows into memory: Windows removes no file that is mapped."""
+        self.matrix = np.array(self.matrix)
+
     def _state(self) -> tuple[int, int]:
         """Return the number of the files of now, and the rows that are whole."""
         number = max(self._numbers(), default=0)

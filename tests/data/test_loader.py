@@ -1,11 +1,13 @@
 """Windows: labels shifted by one, every window once an epoch, an order that needs nothing but numbers."""
 
+import gc
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from simulated_windows import in_use
 
 from groundup.data.batches.loader import Permutation, Windows, permute, require_tokens
 from groundup.data.batches.shards import ShardSet, SplitTable
@@ -159,3 +161,16 @@ def test_a_stride_of_the_context_is_the_run_it_was_before_there_was_a_choice(
     parts = json.dumps([shards.fingerprint, "train", 8, 4, 5])
     assert plain.fingerprint == sha256_text(parts)
     assert Windows(shards, "train", 8, 4, seed=5, stride=4).fingerprint != plain.fingerprint
+
+
+def test_windows_that_nobody_has_close_their_file_without_a_collection(tmp_path: Path) -> None:
+    """The system of that name removes no file that is mapped: of a plan's temporary folder, of a run that is begun anew."""
+    windows = Windows(counting(tmp_path, 100), "train", context_tokens=8, batch_size=2, seed=0)
+    windows.batch(0)
+    gc.disable()
+    try:
+        assert any(path.startswith(str(tmp_path)) for path in in_use())
+        del windows
+        assert not any(path.startswith(str(tmp_path)) for path in in_use())
+    finally:
+        gc.enable()

@@ -134,8 +134,11 @@ class Windows:
 
     @cached_property
     def _permutation(self) -> Callable[[int], "Permutation"]:
-        """The order of an epoch; a batch has two of them at most."""
-        return lru_cache(2)(lambda epoch: Permutation(self.num_windows, f"{self.seed}/{epoch}"))
+        """The order of an epoch; a batch has two of them at most. Without `self` in it, which would
+        be a cycle: the file of the tokens stayed mapped, and Windows would not remove it.
+        """
+        num_windows, seed = self.num_windows, self.seed
+        return lru_cache(2)(lambda epoch: Permutation(num_windows, f"{seed}/{epoch}"))
 
     def _windows(self, windows: Sequence[int]) -> Batch:
         return self._stack(np.array(windows) * self.stride, self.context_tokens)
