@@ -43,7 +43,7 @@ test-slow: $(VENV)/dev.done
 
 # On Linux, the suite with groundup on Windows as far as that can be played (tests/on_windows): make test-windows TESTS=tests/data
 test-windows: $(VENV)/dev.done
-	@PYTHONPATH=$(CURDIR)/tests/on_windows:$(CURDIR) $(BIN)/python -m pytest $(PARALLEL) worksteal $(or $(TESTS),tests)
+	@PYTHONPATH=$(CURDIR)/tests/on_windows:$(CURDIR) $(BIN)/python -m pytest -p linux_only $(PARALLEL) worksteal $(or $(TESTS),tests)
 
 # What fetches packages and models; .ci/run has these and shares what is fetched.
 test-network: $(VENV)/dev.done

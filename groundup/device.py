@@ -10,20 +10,18 @@ import functools
 import hashlib
 import math
 import platform
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from groundup.errors import ConfigError
+from groundup.operating_system import available_memory_bytes, proc_bytes, processor_line
 from groundup.operating_system import machine_memory_bytes as machine_memory_bytes
 from groundup.operating_system import peak_memory_bytes as peak_memory_bytes
-from groundup.operating_system import processor_line
 from groundup.operating_system import release_memory as release_memory
 from groundup.progress import Progress, Silent
 from groundup.threads import (
@@ -213,16 +211,7 @@ def generator(
 
 def memory_bytes() -> int | None:
     """None where the system does not report it."""
-    return _proc_bytes("self/status", "VmRSS")
-
-
-def _proc_bytes(file: str, name: str) -> int | None:
-    """Return a size that Linux reports below /proc; None on other systems."""
-    path = Path("/proc", file)
-    if not path.exists():
-        return None
-    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text(encoding="utf-8", errors="replace"))
-    return found and int(found[1]) * 1024
+    return proc_bytes("self/status", "VmRSS")
 
 
 def device_memory_bytes(compute: Compute) -> tuple[int, int] | None:
@@ -240,7 +229,7 @@ def free_memory_bytes(compute: Compute) -> float:
     """
     if compute.device.type == "cuda":
         return float(torch.cuda.mem_get_info(compute.device)[0])
-    known = _proc_bytes("meminfo", "MemAvailable")
+    known = available_memory_bytes()
     if known is None:
         return math.inf
     return float(known)

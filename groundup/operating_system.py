@@ -10,6 +10,7 @@ import ctypes
 import errno
 import importlib
 import os
+import re
 import secrets
 import selectors
 import signal
@@ -223,6 +224,22 @@ def machine_memory_bytes() -> int:
     if IS_WINDOWS:
         return int(_filled(_MachineMemory(), _kernel().GlobalMemoryStatusEx).total)
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def available_memory_bytes() -> int | None:
+    """None where the system does not report it."""
+    if IS_WINDOWS:
+        return int(_filled(_MachineMemory(), _kernel().GlobalMemoryStatusEx).available)
+    return proc_bytes("meminfo", "MemAvailable")
+
+
+def proc_bytes(file: str, name: str) -> int | None:
+    """Return a size that Linux reports below /proc; None on other systems."""
+    path = Path("/proc", file)
+    if not path.exists():
+        return None
+    found = re.search(rf"{name}:\s+(\d+) kB", path.read_text(encoding="utf-8", errors="replace"))
+    return found and int(found[1]) * 1024
 
 
 def peak_memory_bytes() -> int:

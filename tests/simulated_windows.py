@@ -169,7 +169,7 @@ class _Kernel:
     @staticmethod
     def GlobalMemoryStatusEx(place: Any) -> int:  # noqa: N802
         assert place._obj.size == 64
-        place._obj.total = 8 * 2**30
+        place._obj.total, place._obj.available = 8 * 2**30, 4 * 2**30
         return 1
 
     @staticmethod

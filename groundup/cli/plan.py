@@ -3,6 +3,7 @@
 """
 
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -264,9 +265,11 @@ def show_plan(
 
     asked = pretrain_options(data, config, fixed_choices=fixed_choices)
     compute = select_compute(device, fixed_choices=fixed_choices)
-    with tempfile.TemporaryDirectory() as folder:
-        run = RunFolder(Path(folder))
-        made = prepare_run(asked, run, compute, console_progress(), measured=True)
+    folder = Path(tempfile.mkdtemp())
+    try:
+        made = prepare_run(asked, RunFolder(folder), compute, console_progress(), measured=True)
+    finally:  # what is refused keeps the shards mapped, and Windows removes no such file
+        shutil.rmtree(folder, ignore_errors=True)
     plan = made.plan
     assert plan is not None
     value = {
