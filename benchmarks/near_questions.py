@@ -1,6 +1,6 @@
 """What an assistant replies to questions that lie near an action, and to orders in the form of a question.
 
-python benchmarks/near_questions.py [FILE.jsonl]
+python benchmarks/near_questions.py [--each] [FILE.jsonl]
 
 The firms of benchmarks/near_questions, a line each: actions with five examples, documents, questions with the strings of which a right sentence has
 one, questions that no document answers, and orders (six plain, six in the form of a question, four stories or with slips). Each message begins a

@@ -2,7 +2,6 @@
 
 page_faults(page)     of what is shown: type, headings, lines too long, what is cut or wider than the screen
 print_faults(page)    on paper: what is wider than it, and controls that are printed
-focus_faults(page)    with Tab through the page: what gets the focus and doesn't show it
 """
 
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 SMALLEST_PX, LONGEST_LINE = 12, 85
 PAPER_PX = 700
 """A4 between margins of 13 mm."""
-STOPS = 40
-"""Presses of Tab, at most."""
 
 MEASURE = """([smallest, longest]) => {
   const shown = (e) => {
@@ -70,18 +67,6 @@ MEASURE = """([smallest, longest]) => {
   return [...faults];
 }"""
 
-FOCUS = """() => {
-  const e = document.activeElement;
-  if (!e || e === document.body) return null;
-  const looks = (each, pseudo) => { const s = getComputedStyle(each, pseudo); return s.outlineStyle !== "none" && parseFloat(s.outlineWidth) > 0; };
-  const box = e.getBoundingClientRect();
-  const around = [e, e.closest(".box, label"), ...(e.labels ?? [])].filter(Boolean);
-  const seen = around.some((each) => looks(each)) || looks(e, "::before") || looks(e, "::after");
-  const inside = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
-  const name = `${e.tagName.toLowerCase()}${e.id ? "#" + e.id : ""}.${e.getAttribute("class") ?? ""} "${(e.innerText ?? "").trim().slice(0, 30)}"`;
-  return { name, seen, inside };
-}"""
-
 
 def page_faults(page: Any) -> list[str]:
     found: list[str] = page.evaluate(MEASURE, [SMALLEST_PX, LONGEST_LINE])
@@ -103,17 +88,3 @@ def print_faults(page: Any) -> list[str]:
     page.emulate_media(media="null")
     page.set_viewport_size(size)
     return found
-
-
-def focus_faults(page: Any) -> list[str]:
-    found: list[str] = []
-    for _ in range(STOPS):
-        page.keyboard.press("Tab")
-        at = page.evaluate(FOCUS)
-        if at is None:
-            break
-        if not at["seen"]:
-            found.append(f"the focus is not shown: {at['name']}")
-        if not at["inside"]:
-            found.append(f"the focus is outside the screen: {at['name']}")
-    return list(dict.fromkeys(found))

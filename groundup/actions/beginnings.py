@@ -88,7 +88,9 @@ class Beginnings(SlotFilling):
         action, listed = self.actions.action(wish.action), listed_wishes(self.actions, wish)
         if action is None or len(listed) > 1:
             return listed
-        counted = counted_wishes(action, wish.message, self._read(action, wish.message).values)
+        counted = counted_wishes(
+            action, wish.message, lambda: self._read(action, wish.message).values
+        )
         if len(counted) > 1:
             return counted
         for end, start in parts_behind(wish.message):

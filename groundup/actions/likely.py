@@ -82,12 +82,12 @@ def may_be_question(
     """Whether a message that asks for an action by its meaning also asks for a fact, and may ask for
     no more: "price for a service please", "our survey, is that free?". By words alone none is.
     """
+    clauses = [asked_words(message[start:end]) for start, end in question_spans(message)]
+    if not _PRICE.search(message) and all(message_form(each) != "question" for each in clauses):
+        return False
     odds, own = chooser.odds(message), words_of(message)
     likely = [each for each in actions.actions if odds.get(each.name, LEAST) >= LIKELY]
     if not likely or CODE_WORD in own or chooser.is_example(message):
-        return False
-    clauses = [asked_words(message[start:end]) for start, end in question_spans(message)]
-    if not _PRICE.search(message) and all(message_form(each) != "question" for each in clauses):
         return False
     kinds: tuple[str, ...] = OF_QUESTIONS
     if chooser.form(message) in UNORDERED:

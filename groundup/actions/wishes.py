@@ -276,14 +276,20 @@ def listed_wishes(actions: ActionSet, wish: Wish) -> list[Wish]:
     return by_codes(action, wish.message)
 
 
-def counted_wishes(action: Action, message: str, values: Mapping[str, HeldValue]) -> list[Wish]:
+def counted_wishes(
+    action: Action, message: str, read: Callable[[], Mapping[str, HeldValue]]
+) -> list[Wish]:
     """Return a wish for each of the things whose number stands before an action's thing and is the
     value of no slot: "2 e-bikes for Saturday" are two hires. Of a thing with a code there is one.
+    `read`: returns the values of the message; not called where it counts nothing.
     """
+    own, choices = own_words(message), [each for each in action.askable if each.type == "choice"]
+    if not _THINGS.search(own):
+        return [Wish(action.name, message)]
+    values = read()
     slots = {name: action.slot(name) for name in values}
     if any(slot is not None and slot.type == "code" for slot in slots.values()):
         return [Wish(action.name, message)]
-    own, choices = own_words(message), [each for each in action.askable if each.type == "choice"]
     options = [one for each in choices for one in (each.options or {}).items()]
     wordings = [text for key, others in options for text in (key, *others)]
     joined = (each.replace("-", "") for each in wordings)  # "ebike"

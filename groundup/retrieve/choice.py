@@ -101,10 +101,16 @@ def is_of_other_weekday(question: str, text: str, today: date) -> bool:
     ...  for text in ("Closed on Sunday and Monday.", "Open from Tuesday to Saturday.", "Open.")]
     [True, False, False]
     """
-    language = language_by_stop_words(words(question))
-    asked = days_of(question, language, today)
+    asked, language = _asked_weekdays(question, today)
     stated = days_of(text, language) if asked else set()
     return bool(stated) and stated.isdisjoint(asked)
+
+
+@lru_cache(maxsize=64)
+def _asked_weekdays(question: str, today: date) -> tuple[frozenset[str], str]:
+    """Return the weekdays that a question means, and its language."""
+    language = language_by_stop_words(words(question))
+    return frozenset(days_of(question, language, today)), language
 
 
 def asks_how(question: str) -> bool:

@@ -354,4 +354,4 @@ def test_a_number_of_something_else_is_one_wish(message: str) -> None:
     found = read_actions(Path(groundup.packs.__file__).parent / "skeleton")
     assert found is not None
     for action in found.actions:
-        assert len(counted_wishes(action, message, {})) == 1
+        assert len(counted_wishes(action, message, dict)) == 1
