@@ -21,13 +21,7 @@ def written(picture: Path) -> dict[str, str]:
         return {name: str(value) for name, value in image.info.items()}
 
 
-# Drawn before the rule.
-OLD = {"circuit-graph"}
-DRAWN = [
-    each
-    for each in PICTURES
-    if "Matplotlib" in written(each).get("Software", "") and each.stem not in OLD
-]
+DRAWN = [each for each in PICTURES if "Matplotlib" in written(each).get("Software", "")]
 
 
 @pytest.fixture

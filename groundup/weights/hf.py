@@ -76,10 +76,14 @@ HEAD = "lm_head.weight"
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
 
 
-def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model, tuple[str, ...]]:
-    """The model of a folder, on the CPU, and a classifier's labels. Raises FormatError."""
+def read_hf(
+    folder: Path, *, dtype: torch.dtype = torch.float32, weights: Path | None = None
+) -> tuple[Model, tuple[str, ...]]:
+    """The model of a folder, on the CPU, and a classifier's labels; `weights`: the safetensors file
+    where it is elsewhere. Raises FormatError.
+    """
     hf = read_hf_config(folder)
-    entries = _named_tensors(folder, hf)
+    entries = _named_tensors(list_tensors(folder, weights), hf)
     if len(entries) < hf.config.num_layers:
         reason = f"{hf.config.num_layers} layers, but the weights are {len(entries)} tensors in all"
         raise FormatError(folder / CONFIG_FILE, "num_hidden_layers", reason)
@@ -87,11 +91,8 @@ def read_hf(folder: Path, *, dtype: torch.dtype = torch.float32) -> tuple[Model,
     bindings = hf_bindings(hf.config, parameter_shapes(model), own=hf.own)
     table = {name: entry.shape for name, (_, entry) in entries.items()}
     folded = _take_folded(hf, entries, table, folder)
-    check_table(
-        bindings,
-        table,
-        folder / (WEIGHTS_FILE if (folder / WEIGHTS_FILE).is_file() else INDEX_FILE),
-    )
+    whole = weights or folder / WEIGHTS_FILE
+    check_table(bindings, table, whole if whole.is_file() else folder / INDEX_FILE)
 
     with _Opened() as opened:
 
@@ -124,11 +125,10 @@ def _take_folded(
     return folded
 
 
-def _named_tensors(folder: Path, hf: HFConfig) -> Entries:
-    """The tensors of a folder under their full names, without those that are no weights."""
+def _named_tensors(listed: Entries, hf: HFConfig) -> Entries:
+    """The tensors of a model under their full names, without those that are no weights."""
     entries: Entries = {}
     layout = None if hf.own else LAYOUTS[hf.config.family]
-    listed = list_tensors(folder)
     bare = layout is not None and not any(name.startswith(layout.prefix) for name in listed)
     for name, (file, entry) in listed.items():
         if layout is not None and name.endswith(layout.ignored):

@@ -31,9 +31,9 @@ def is_whole_folder(path: Path) -> bool:
     return whole and packed_bits(path) is None
 
 
-def list_tensors(folder: Path) -> Entries:
-    """Of model.safetensors or all files of its index. Raises FormatError."""
-    whole, index = folder / WEIGHTS_FILE, folder / INDEX_FILE
+def list_tensors(folder: Path, weights: Path | None = None) -> Entries:
+    """Of `weights`, model.safetensors or all files of its index. Raises FormatError."""
+    whole, index = weights or folder / WEIGHTS_FILE, folder / INDEX_FILE
     if whole.is_file():
         return {name: (whole, entry) for name, entry in read_header(whole).items()}
     if index.is_file():
@@ -78,11 +78,16 @@ def _list_shards(folder: Path, index: Path) -> Entries:
 
 def folder_summary(folder: Path) -> ModelSummary:
     """A folder without weights has nothing stored."""
+    listed = list_tensors(folder) if any(folder.glob("*.safetensors")) else {}
+    return summary_of(folder, stored_bytes(listed))
+
+
+def stored_bytes(entries: Entries) -> Counter[str]:
+    """Bytes by type."""
     stored: Counter[str] = Counter()
-    if any(folder.glob("*.safetensors")):
-        for _, entry in list_tensors(folder).values():
-            stored[entry.dtype] += entry.end - entry.begin
-    return summary_of(folder, stored)
+    for _, entry in entries.values():
+        stored[entry.dtype] += entry.end - entry.begin
+    return stored
 
 
 def summary_of(folder: Path, stored: Mapping[str, int]) -> ModelSummary:

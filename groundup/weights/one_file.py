@@ -2,12 +2,11 @@
 stand as text in its metadata. The page with a model inside (`groundup lab --live`) saves what it
 has trained so.
 
-It is read as a Hugging Face folder: the texts are written into a temporary folder, which names the
-file as its model.safetensors. Every check of `hf.py` holds.
+It is read as a Hugging Face folder whose weights are elsewhere: the texts are written into a
+temporary folder. Every check of `hf.py` holds.
 """
 
 import dataclasses
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +18,9 @@ from groundup.errors import FormatError
 from groundup.files import write_text
 from groundup.tokenizer.fast import CONFIG_FILE as TOKENIZER_CONFIG
 from groundup.tokenizer.fast import TOKENIZER_FILE, Tokenizer
-from groundup.weights.hf import HF_READER, WEIGHTS_FILE
+from groundup.weights.hf import HF_READER, opened_of, read_hf
 from groundup.weights.hf_config import CONFIG_FILE
+from groundup.weights.hf_files import list_tensors, stored_bytes, summary_of
 from groundup.weights.model_format import ModelReader, ModelSummary, ModelTexts, OpenModel
 from groundup.weights.safetensors_header import read_metadata
 
@@ -30,7 +30,7 @@ TEXTS = (CONFIG_FILE, TOKENIZER_FILE, TOKENIZER_CONFIG)
 
 @contextmanager
 def unpacked(file: Path) -> Iterator[Path]:
-    """A folder with the texts of the metadata and the weights. Raises FormatError where there is no
+    """A folder with the texts of the metadata. Raises FormatError where there is no
     config.json among them.
     """
     metadata = read_metadata(file)
@@ -43,18 +43,19 @@ def unpacked(file: Path) -> Iterator[Path]:
         for name in TEXTS:
             if name in metadata:
                 write_text(folder / name, metadata[name])
-        os.symlink(file.resolve(), folder / WEIGHTS_FILE)
         yield folder
 
 
 def _open(file: Path, dtype: torch.dtype) -> OpenModel:
     with unpacked(file) as folder:
-        return dataclasses.replace(HF_READER.open(folder, dtype), path=file)
+        opened = opened_of(*read_hf(folder, dtype=dtype, weights=file), folder)
+        return dataclasses.replace(opened, path=file)
 
 
 def _summary(file: Path) -> ModelSummary:
     with unpacked(file) as folder:
-        return dataclasses.replace(HF_READER.summary(folder), source=str(file))
+        stored = stored_bytes(list_tensors(folder, file))
+        return dataclasses.replace(summary_of(folder, stored), source=str(file))
 
 
 def _texts(file: Path) -> ModelTexts:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from groundup.errors import DataError, ModelError
-from groundup.lab.circuit_values import FaithfulnessSummary
+from groundup.lab.circuit_values import FaithfulnessSummary, GraphNode
 from groundup.lab.circuits import graph as making
 from groundup.lab.circuits.edges import edges_of
 from groundup.lab.circuits.gates import GatedModel, ModelPart, gated_model
@@ -221,6 +221,39 @@ def test_a_page_says_what_is_not_explained(
         "1 are explained (95 % interval 10% to 80%), and 2 are not (1 are predicted nearly as much"
         in page
     )
+
+
+def test_a_graph_fits_the_column_of_a_page_and_no_box_lies_on_another(
+    model: LanguageModel, ids: list[int], tokenizer: Tokenizer
+) -> None:
+    from groundup.lab.drawing.circuit_graph import draw_graph
+    from groundup.lab.style import COLUMN_PIXELS, DOTS_PER_INCH
+
+    found = graph_of(gated(model), tokenizer, ids, {})
+    kinds = ["token"], ["head"] * 4, ["feature"] * 5, ["network"]
+    nodes: list[GraphNode] = [
+        {
+            "kind": kind,
+            "block": block * (kind != "token"),
+            "number": number,
+            "token": token,
+            "name": f"feature {number} “·mercy” at “{token}”" if kind == "feature" else kind,
+            "effect": -1.5,
+        }
+        for token in (1, LENGTH)
+        for block in ((1, 2) if token > 1 else (1,))
+        for number, kind in enumerate(part for level in kinds for part in level)
+        if kind != "token" or block == 1
+    ]
+    figure = draw_graph({**found, "nodes": nodes, "edges": []})
+    assert figure.get_size_inches()[0] * DOTS_PER_INCH <= COLUMN_PIXELS
+    boxes = [
+        text.get_window_extent()
+        for text in figure.axes[0].texts
+        if not text.get_text().startswith("→")
+    ]
+    assert len(boxes) == len(nodes)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
 def test_what_has_no_graph_is_refused(

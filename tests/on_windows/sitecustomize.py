@@ -135,6 +135,14 @@ def _play_files() -> None:
         setattr(os, name, kept(name, both=name == "replace"))
     for name in ("stat", "lstat", "scandir", "listdir"):
         setattr(os, name, _without_proc(getattr(os, name)))
+    symlink = os.symlink
+
+    def linked(*names: Any, **options: Any) -> None:
+        if by_groundup():
+            raise PermissionError(errno.EPERM, "A required privilege is not held", str(names[1]))
+        symlink(*names, **options)
+
+    os.symlink = linked
     open_ = io.open
 
     def opened(
