@@ -21,6 +21,7 @@ from groundup.engine.engine import Engine
 from groundup.engine.events import ChatEvent
 from groundup.engine.sampling import Sampling
 from groundup.errors import ConfigError, require
+from groundup.language.abbreviations import written_out
 from groundup.language.calendar_dates import worded_dates
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.cite import Quote
@@ -386,12 +387,13 @@ def read(
 ) -> QuestionReading:
     """Return the passages that fit a question, and the sentences that answer it; with `vectors` it
     is known better whether they do. Of a question that asks two things each is read by itself, with
-    its dates in words.
+    its dates in words and the abbreviations of text messages written out.
 
     `new_keep`: makes for one search what says which passages it may find. Raises ConfigError,
     FormatError.
     """
-    asked, question = question, worded_dates(question, next(iter(index.languages), "en"))
+    language = next(iter(index.languages), "en")
+    asked, question = question, worded_dates(written_out(question, language), language)
     # With a least evidence of 0 any passage will do.
     refusal = None if config.min_evidence == 0 else refusal_of(index, question)
     if refusal and refusal.is_small_talk:

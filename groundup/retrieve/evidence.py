@@ -363,7 +363,8 @@ _FORMS = (
     ),
     (
         re.compile(
-            r"\bwhere (?:are|is) (?:you|the (?:shop|office|practice|branch|school|restaurant))\b"
+            r"\bwhere(?:'s| are| is) (?:you|(?:the|your) (?:shop|store|office|practice|surgery|clinic|studio"
+            r"|salon|workshop|branch|school|restaurant|place))\b"
             r"|\b(?:your|the|postal) address\b|\bwhere (?:can|do) i find you\b|\bhow do i find you\b",
             re.IGNORECASE,
         ),
@@ -380,6 +381,8 @@ def contact_detail(question: str, text: str) -> float:
     """Return HELD where a question asks for a contact detail that a text holds; else 0.
 
     >>> contact_detail("where are you", "Pebblegate, 27 Rope Walk, Westerholme.")
+    0.4
+    >>> contact_detail("where's your shop?", "Find us at 27 Rope Walk.")
     0.4
     >>> contact_detail("where are you", "Parking is free."), contact_detail("why", "27 Rope Walk")
     (0.0, 0.0)

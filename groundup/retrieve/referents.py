@@ -4,6 +4,7 @@
     "It is 12 feet long."      behind another sentence    both of them
     "Yes, for £8 a parcel."    below a question           Can you post it? … Yes, for £8 a parcel.
     "No baths until then."     behind another sentence    both of them
+    "Above that amount, ..."   behind another sentence    both of them
     "- polymer clay"           without a line above       What we don't fire … polymer clay
     "Gilder."                  one word                   Hester Lowe … Gilder.
 
@@ -25,9 +26,14 @@ _VERB = r"(?:is|are|was|were|has|have|had|can|may|must|will|does|do|includes?|co
 _REFERS = re.compile(
     rf"(?:It|They|He|She)(?:'s|'re|'ll)?\b|(?:Its|Their)\b|(?:This|These|Those|Both) {_VERB}\b"
 )
-# "Until then, ...", "No baths until then."; not "free on the day and £5 after that".
+# "Until then, ...", "No baths until then.", "Bills above that amount are passed on."; not "free on
+# the day and £5 after that".
+_NOUN = r"(?:amount|case|charge|date|day|discount|fee|hour|limit|month|night|period|price|sum|time|week)"
 _SINCE = re.compile(
-    r"(?:(?! and |[,;]).)*\b(?:until|till|by|before|after|from) (?:then|that)[.!,;]", re.IGNORECASE
+    r"(?:(?! and |[,;:]).)*\b(?:(?:until|till|by|before|after|from) (?:then|that)[.!,;]"
+    rf"|(?:this|that) {_NOUN}\b|(?:these|those) {_NOUN}s\b|in the same (?:period|time)\b)"
+    r"|(?:above|after|below|beyond|over|under) that\b",
+    re.IGNORECASE,
 )
 # "It" that stands for what follows.
 _EXPLETIVE = re.compile(

@@ -17,6 +17,10 @@ It is best to come by bus. A wheel is free on Fridays. It can be raised.
 
 The kiln cools until noon. No pots until then.
 
+We pay for damage up to £40. Anything above that amount is yours. Beyond that we help.
+
+In January we close at noon. Bookings that limits allow are taken on those days.
+
 ## Do you post?
 
 Yes, for £8 a parcel.
@@ -64,6 +68,13 @@ def shown(question: str, passages: Sequence[Passage], best: str, *others: str) -
         ("by bus", "It is best to come by bus."),
         ("raised", "A wheel is free on Fridays. It can be raised."),
         ("until then", "The kiln cools until noon. No pots until then."),
+        ("is yours", "We pay for damage up to £40. Anything above that amount is yours."),
+        ("we help", "Anything above that amount is yours. Beyond that we help."),
+        (
+            "are taken",
+            "In January we close at noon. Bookings that limits allow are taken on those days.",
+        ),
+        ("up to £40", "We pay for damage up to £40."),
         ("£8", "Do you post? … Yes, for £8 a parcel."),
         ("polymer", "What we don't fire … polymer clay"),
         ("lead", "What we don't fire … Pots with lead glazes."),
