@@ -1,7 +1,7 @@
 """Abbreviations of text messages, written out: "where r u" -> "where are you".
 
-Encoders and readers have seen few of these words, and a search looks for them as they stand. English
-alone: "im" and "u" are words of German.
+Encoders and readers have seen few of these words, and a search looks for them as they stand.
+English alone: "im" and "u" are words of German.
 """
 
 import re

@@ -314,15 +314,14 @@ async def answer_parts(
     `writer` None: quotations only. `recheck` adds the files that were changed meanwhile.
     Raises ModelError, and what the writer raises.
     """
-    for quote in reading.quotes:
-        yield quote
-    for note in reading.notes:
-        yield note
+    shown: list[Quote | Note] = [*reading.quotes, *reading.notes]
+    for part in shown:
+        yield part
     written: list[Sentence | Omitted] = []
     if writer is not None and reading.about:
-        async for part in _write(writer, reading, min_support):
-            written.append(part)
-            yield part
+        async for made in _write(writer, reading, min_support):
+            written.append(made)
+            yield made
     yield await recheck(reading.answer(written))
 
 
@@ -394,7 +393,6 @@ def read(
     """
     language = next(iter(index.languages), "en")
     asked, question = question, worded_dates(written_out(question, language), language)
-    # With a least evidence of 0 any passage will do.
     refusal = None if config.min_evidence == 0 else refusal_of(index, question)
     if refusal and refusal.is_small_talk:
         point = _point(index, no_evidence(vectors), config)

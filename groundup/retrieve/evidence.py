@@ -363,8 +363,8 @@ _FORMS = (
     ),
     (
         re.compile(
-            r"\bwhere(?:'s| are| is) (?:you|(?:the|your) (?:shop|store|office|practice|surgery|clinic|studio"
-            r"|salon|workshop|branch|school|restaurant|place))\b"
+            r"\bwhere(?:'s| are| is) (?:you|(?:the|your) (?:shop|store|office|practice|surgery"
+            r"|clinic|studio|salon|workshop|branch|school|restaurant|place))\b"
             r"|\b(?:your|the|postal) address\b|\bwhere (?:can|do) i find you\b|\bhow do i find you\b",
             re.IGNORECASE,
         ),

@@ -28,7 +28,10 @@ _REFERS = re.compile(
 )
 # "Until then, ...", "No baths until then.", "Bills above that amount are passed on."; not "free on
 # the day and £5 after that".
-_NOUN = r"(?:amount|case|charge|date|day|discount|fee|hour|limit|month|night|period|price|sum|time|week)"
+_NOUN = (
+    r"(?:amount|case|charge|date|day|discount|fee|hour|limit|month|night|period|price|sum|time"
+    r"|week)"
+)
 _SINCE = re.compile(
     r"(?:(?! and |[,;:]).)*\b(?:(?:until|till|by|before|after|from) (?:then|that)[.!,;]"
     rf"|(?:this|that) {_NOUN}\b|(?:these|those) {_NOUN}s\b|in the same (?:period|time)\b)"

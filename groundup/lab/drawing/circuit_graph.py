@@ -70,8 +70,8 @@ def draw_graph(values: CircuitGraph) -> Any:
 
 
 class _Columns:
-    """One for each token, with so many boxes beside each other as fit a page's column: each has one,
-    the tallest gets the next.
+    """One for each token, with as many boxes beside each other as fit a page's column: each has
+    one, the tallest gets the next.
     """
 
     def __init__(self, nodes: list[GraphNode]) -> None:
