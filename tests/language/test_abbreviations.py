@@ -7,7 +7,9 @@ import pytest
 import groundup
 from groundup.language.abbreviations import written_out
 
-SHOP = "# Our address\n\nOur shop is at 27 Rope Walk, Westerholme.\n\n# Parking\n\nParking is free.\n"
+SHOP = (
+    "# Our address\n\nOur shop is at 27 Rope Walk, Westerholme.\n\n# Parking\n\nParking is free.\n"
+)
 
 
 @pytest.mark.parametrize(
