@@ -124,7 +124,10 @@ def _add_windows() -> None:
         begin = os.lseek(descriptor, 0, os.SEEK_CUR)
         asked = struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, begin, count, 0)
         try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, asked)
+            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # Linux writes no such lock
+            else:
+                fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, asked)
         except OSError as error:
             raise PermissionError(errno.EACCES, "Permission denied") from error
 

@@ -1,6 +1,7 @@
 """A real search on tales and random letters: it finds the tales, goes on where it was stopped, and takes nothing that is held out into training."""
 
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 from forked_program import forker
+from simulated_windows import in_use
 from tiny_research import Searched, StopsAt, search_config, write_sources
 
 import groundup
@@ -175,9 +177,17 @@ def test_bad_input_is_one_sentence_and_nothing_is_written(
     (tmp_path / "texts" / "tiny.txt").write_text("the king sang.\n")
     (tmp_path / "texts" / "short.txt").write_text("the moon.\n\nthe king.\n\nthe crown.")
     before = sorted(tmp_path.rglob("*"))
+    remove, mapped = shutil.rmtree, list[str]()
+
+    def removed(folder: Path, **options: Any) -> None:
+        mapped.extend(path for path in in_use() if path.endswith(".bin"))
+        remove(folder, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", removed)
     assert run(["plan", "--out", "runs/new", *TINY, *said]) == 2
     err = capsys.readouterr().err
     assert answer in " ".join(err.split()) and err.count("error:") == 1
+    assert not mapped  # Windows would not remove it
     assert sorted(tmp_path.rglob("*")) == before
 
 

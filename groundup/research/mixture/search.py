@@ -13,6 +13,7 @@ on with the same runs.
 
 import json
 import shutil
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -91,13 +92,21 @@ def search_mixture(
         set_thread_count(config.threads)
         with only_one(out):
             return _MixtureSearch(out, config, options, compute, progress).go()
-    except (ConfigError, DataError):
+    except (ConfigError, DataError) as error:
         if not (out / LOG_FILE).exists():  # refused before the first run
+            _clear_variables(error)  # they keep shards mapped, and Windows removes no such file
             shutil.rmtree(out / TEXTS, ignore_errors=True)
             remove_empty(made)
         raise
     finally:
         set_thread_count(threads)
+
+
+def _clear_variables(error: BaseException | None) -> None:
+    """Of the calls that have ended with it, and with those that it followed."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _options(data: AnyData, config: MixtureSearchConfig) -> PretrainOptions:
