@@ -45,7 +45,7 @@ class Start:
             return
         took = [f"{after - at:.1f} s {what}" for (what, at), (_, after) in pairwise(begun)]
         line = f"Started after {begun[-1][1] - begun[0][1]:.1f} s: {', '.join(took)}."
-        say(f"{line} Of these it computed {time.process_time():.1f} s.")
+        say(f"{line} Processor time of all its threads: {time.process_time():.1f} s.")
 
     def _say(self, said: threading.Event) -> None:
         if not said.wait(SILENT_S) and self._begun:
