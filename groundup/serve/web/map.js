@@ -7,7 +7,7 @@ const MAP_PX = 620;
 const AROUND_PX = 40; // beside the map on a phone
 const [SMALLEST_CELL_PX, LARGEST_CELL_PX] = [14, 28];
 const LABEL_LETTERS = 10;
-const LETTER_PX = 6.8; // of the labels' monospaced type at its largest
+const LETTER_PX = 7.4; // of the labels' monospaced type at its largest
 const SEEN = 0.004; // shares below it are left white
 const SCALE = [0.01, 0.05, 0.2, 0.5, 1];
 

@@ -9,6 +9,7 @@ import pytest
 from small_models import save_language, save_parrot
 
 from groundup.weights.card import ModelCard
+from tests.page_faults import page_faults
 
 pytestmark = pytest.mark.browser
 
@@ -312,6 +313,7 @@ def test_the_chat_fits_and_everything_on_it_has_a_name(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 27)"
     assert dark == (scheme == "dark")
+    assert page_faults(page) == []
     for part in page.locator("input, select, textarea, button, a").all():
         if part.is_visible():
             name = "e => e.ariaLabel || e.textContent || [...(e.labels ?? [])].map(l => l.textContent).join('')"
