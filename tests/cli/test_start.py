@@ -36,7 +36,9 @@ def test_a_long_start_says_what_it_does_and_what_took_long(
     slow.end(heard.append)
     slow.end(heard.append)
     (line,) = heard
-    assert re.fullmatch(f"Started after {number}: {expected}\\. Processor time .*: {number}\\.", line)
+    assert re.fullmatch(
+        f"Started after {number}: {expected}\\. Processor time .*: {number}\\.", line
+    )
 
 
 def test_what_nobody_watches_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
