@@ -296,7 +296,9 @@ def test_a_server_that_is_gone_is_said_in_words(
     own.kill()
     page.locator("#question").fill("To be")
     page.keyboard.press("Enter")
-    page.get_by_text("The server does not answer. Try again in a moment.").first.wait_for()
+    note = page.locator("#thread .note:not(:empty)")
+    note.wait_for()
+    assert note.text_content() == "The server does not answer. Try again in a moment."
     page.close()
 
 
