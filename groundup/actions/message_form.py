@@ -58,6 +58,8 @@ ASKING = re.compile(
     r" (?!to\b|you (?:got|anything)|it possible|there any)"
     rf"|(?:will|would|can|could(?! (?:really|do with)\b)|may)"
     rf" (?!{_YOU}\b|{_WE}\b|it be possible|it be ok)\w+"
+    rf"|(?:will|would|do) {_YOU}(?: still| also)? (?:(?:charge|bill|fine) (?:me|us|extra|for)\b"
+    r"|make (?:me|us|you|him|her|them|people) pay\b)"
     rf"|can'?t (?:{_YOU}|{_WE}|he|she|it|they|my|the)\b(?=.*\?\s*\Z))",
     re.IGNORECASE,
 )
@@ -201,6 +203,8 @@ def message_form(message: str, verbs: frozenset[str] = ORDERS) -> Form:
     ('question', 'wish')
     >>> message_form("My card is gone. Please freeze it."), message_form("I lost my card")
     ('request', 'statement')
+    >>> message_form("forgot my test on Monday, will you make me pay for it")
+    'question'
     """
     found = sentence_forms(message, verbs)
     order: tuple[Form, ...] = ("request", "please", "wish", "want", "question", "may", "statement")
