@@ -126,7 +126,7 @@ def command(
             device=device,
             progress=console_progress(),
         ):
-            START.end(console_progress().say)  # before the first
+            START.end(console_progress().say, "Answered")  # before the first
             if not as_json:
                 show_part(part)
         assert isinstance(part, Answer)

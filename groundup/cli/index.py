@@ -9,6 +9,7 @@ from typer import Argument, Option
 
 from groundup.cli import options
 from groundup.cli.console import console_progress, print_result
+from groundup.cli.start import START
 from groundup.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ def command(
         read_known_questions(tune_on, may_be_made=True)
     if questions:
         read_known_questions(questions)  # what can't be read is refused before the work
+    START.part("reading, opening the encoder and making vectors", said=True)
     results = index(
         docs or [],
         out,
@@ -148,10 +150,12 @@ def command(
         results = replace(results, calibration=found)
     lines, plain = result_lines(results), results.to_plain()
     if tune:
+        START.part("training the reader")
         tuned = tune_index(out, tune_on, device=device, progress=console_progress())
         lines.append(tuned.text)
         plain["tuning"] = asdict(tuned) | {"kept": tuned.is_kept}
     print_result(lines, plain, as_json)
+    START.end(console_progress().say, "Done")
 
 
 def result_lines(results: "IndexResults") -> list[str]:
