@@ -12,6 +12,7 @@ import re
 import shlex
 import sys
 import tomllib
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -47,6 +48,15 @@ def _kinds(kind: type[GroundupError]) -> Iterator[type[GroundupError]]:
     yield kind
     for each in kind.__subclasses__():
         yield from _kinds(each)
+
+
+def clear_variables(error: BaseException | None) -> None:
+    """Of the calls that have ended with it, and with those that it followed: they keep files mapped,
+    and Windows removes no such file.
+    """
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 class ConfigError(GroundupError):

@@ -19,7 +19,7 @@ from groundup.cli.mixture_search import SEARCH, SearchOptions, show_search
 from groundup.cli.options import ProcessOptions
 from groundup.config import duration_s
 from groundup.data.reading.data import Data
-from groundup.errors import ConfigError
+from groundup.errors import ConfigError, clear_variables
 from groundup.planning.pretrain_config import (
     ContinuedTraining,
     ModelShape,
@@ -268,7 +268,10 @@ def show_plan(
     folder = Path(tempfile.mkdtemp())
     try:
         made = prepare_run(asked, RunFolder(folder), compute, console_progress(), measured=True)
-    finally:  # what is refused keeps the shards mapped, and Windows removes no such file
+    except BaseException as error:
+        clear_variables(error)
+        raise
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
     plan = made.plan
     assert plan is not None

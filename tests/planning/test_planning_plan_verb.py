@@ -2,10 +2,14 @@
 
 import json
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
+from simulated_windows import in_use
 
 from groundup.cli.main import run
 from groundup.errors import FormatError
@@ -119,6 +123,28 @@ def test_bad_plans_end_in_one_sentence(
 ) -> None:
     assert run(["plan", *(str(texts) if word == "TEXTS" else word for word in words)]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
+
+
+MORE_THAN_ITS_EPOCHS = ["--steps", "9999", "--set", "fit.rows.mixture.max_epochs=0.1"]
+
+
+@pytest.mark.parametrize(("length", "code"), [(["--steps", "9"], 0), (MORE_THAN_ITS_EPOCHS, 2)])
+def test_the_folder_of_a_plan_can_be_removed_also_of_one_that_is_refused(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: list[str], code: int
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    remove, seen, mapped = shutil.rmtree, list[str](), list[str]()
+
+    def removed(path: Path, **options: Any) -> None:
+        seen.extend(map(str, Path(path).rglob("train.bin")))
+        mapped.extend(each for each in in_use() if each.startswith(str(path)))
+        remove(path, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", removed)
+    assert run(["plan", str(texts), *length, *VOCABULARY]) == code
+    assert seen and not mapped  # Windows would not remove it
 
 
 def test_a_missing_law_is_said_before_texts_are_read(

@@ -13,7 +13,6 @@ on with the same runs.
 
 import json
 import shutil
-import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,7 +23,7 @@ import torch
 from groundup.data.batches.mixture_config import MixtureConfig, short_names
 from groundup.data.split import TRAIN, VALIDATION
 from groundup.device import Compute, select_compute
-from groundup.errors import ConfigError, DataError, FormatError, GroundupError
+from groundup.errors import ConfigError, DataError, FormatError, GroundupError, clear_variables
 from groundup.evaluate.paired import mean_difference
 from groundup.files import json_bytes, write_json, write_text
 from groundup.locks import only_one
@@ -94,19 +93,12 @@ def search_mixture(
             return _MixtureSearch(out, config, options, compute, progress).go()
     except (ConfigError, DataError) as error:
         if not (out / LOG_FILE).exists():  # refused before the first run
-            _clear_variables(error)  # they keep shards mapped, and Windows removes no such file
+            clear_variables(error)
             shutil.rmtree(out / TEXTS, ignore_errors=True)
             remove_empty(made)
         raise
     finally:
         set_thread_count(threads)
-
-
-def _clear_variables(error: BaseException | None) -> None:
-    """Of the calls that have ended with it, and with those that it followed."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__context__
 
 
 def _options(data: AnyData, config: MixtureSearchConfig) -> PretrainOptions:
