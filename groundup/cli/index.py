@@ -134,7 +134,7 @@ def command(
         read_known_questions(tune_on, may_be_made=True)
     if questions:
         read_known_questions(questions)  # what can't be read is refused before the work
-    START.part("reading, opening the encoder and making vectors", said=True)
+    START.part("indexing", said=True)
     results = index(
         docs or [],
         out,
@@ -146,6 +146,7 @@ def command(
         progress=console_progress(),
     )
     if questions:
+        START.part("calibrating")
         found = calibrate_index(out, questions, device=device, progress=console_progress())
         results = replace(results, calibration=found)
     lines, plain = result_lines(results), results.to_plain()
