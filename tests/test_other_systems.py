@@ -88,8 +88,8 @@ import sys
 from groundup.limited_process import LimitedProcess, ProcessEnded, ProcessLimits
 sys.path.insert(0, sys.argv[1])
 process = LimitedProcess("limited_child", ProcessLimits(2**28, answer_bytes=2**20), start="s")
-for request in ("a", "loop", "memory", "exit", "b"):
-    process.send(request, cpu_seconds=0.5)
+for request, cpu_seconds in (("a", 30), ("loop", 0.5), ("memory", 30), ("exit", 30), ("b", 30)):
+    process.send(request, cpu_seconds=cpu_seconds)
     try:
         print(process.receive())
     except ProcessEnded as error:
