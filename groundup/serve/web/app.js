@@ -56,6 +56,7 @@ async function show() {
   } catch (error) {
     get("problem").textContent = error.message;
     get("problem").hidden = false;
+    for (const each of get(name).querySelectorAll(".cards > .waiting, .welcome .waiting, option:disabled")) each.remove(); // nothing loads any more
   }
 }
 
@@ -68,7 +69,7 @@ function skip(event) {
   (field ?? view).focus();
 }
 
-/** A panel closes with Escape, and on a click elsewhere. */
+/** A panel closes with Escape, and on a click or the focus elsewhere. */
 function closePanels({ target, key }) {
   for (const panel of document.querySelectorAll(".bar details[open]")) {
     if (key !== "Escape" && panel.contains(target)) continue;
@@ -78,7 +79,7 @@ function closePanels({ target, key }) {
 }
 
 for (const away of ["wheel", "touchmove"]) document.addEventListener(away, () => (get("readout").hidden = true), { passive: true });
-document.addEventListener("pointerdown", closePanels);
+for (const elsewhere of ["pointerdown", "focusin"]) document.addEventListener(elsewhere, closePanels);
 document.addEventListener("keydown", (event) => event.key === "Escape" && closePanels(event));
 document.querySelector(".skip").addEventListener("click", skip);
 addEventListener("hashchange", show);

@@ -13,7 +13,7 @@ const MISSING = 8; // words that are named
 
 /** A question with its answer, and the sources beside it. */
 export class DocumentAnswer {
-  /** `who` writes besides the quotations; of an assistant's reply fixed texts are its own words. */
+  /** `who` writes besides the quotations; of an assistant's reply fixed texts are its own words, and it stands below a heading of level 1. */
   constructor(question, who, isReply = false) {
     this.text = "";
     this.sources = [];
@@ -24,13 +24,13 @@ export class DocumentAnswer {
     this.left = node("div");
     this.note = node("p", { class: "note" });
     this.list = node("ol", { class: "sources" });
-    this.beside = node("aside", { "aria-label": say("sources"), hidden: true }, node("h4", {}, say("sources")), this.list);
+    this.beside = node("aside", { "aria-label": say("sources"), hidden: true }, node("h4", { "aria-level": isReply ? 3 : null }, say("sources")), this.list);
     this.actions = node("div", { class: "actions", hidden: true }, button(say("copy"), () => copyText(this.#copied()), { class: "plain", "aria-label": say("copy_answer") }));
     const main = node("div", { class: "found" }, this.said, this.waiting, this.left, this.note);
     const below = node("div", {}, this.actions); // of the sources, too, on a phone
     const isLong = question.length > LONG_QUESTION; // then its box is scrolled
     const name = isLong ? `${question.slice(0, LONG_QUESTION)} …` : question;
-    this.heading = node("h3", { class: "question", tabindex: isLong ? 0 : null }, question);
+    this.heading = node("h3", { class: "question", "aria-level": isReply ? 2 : null, tabindex: isLong ? 0 : null }, question);
     this.element = node("article", { class: "asked", "aria-label": name, "aria-busy": "true" }, this.heading, node("div", { class: "beside" }, main, this.beside, below));
     this.model = who;
     this.isReply = isReply;

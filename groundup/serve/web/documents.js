@@ -77,7 +77,9 @@ export class Documents {
       answer.end();
       this.history.push({ role: "user", content: question }, { role: "assistant", content: answer.text });
     } catch (error) {
-      answer.fail(error.name === "AbortError" ? "stopped by you" : error.message, error.name !== "AbortError");
+      const isStopped = error.name === "AbortError";
+      answer.fail(isStopped ? "stopped by you" : error.message, !isStopped);
+      if (!isStopped) this.question.value ||= question; // to be sent again
     }
     if (this.running === running) this.#run(null);
     announce(`Answer ended. ${answer.text}`);

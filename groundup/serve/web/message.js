@@ -46,11 +46,12 @@ export class Reply {
     this.waiting = node("p", { class: "waiting", hidden: true }, "Thinking");
     this.note = node("p", { class: message.failed ? "note failed" : "note" }, message.note ?? "");
     this.again = button("Regenerate", acts.regenerate, { class: "plain again" });
-    const copy = button("Copy", () => copyText(this.message.content), { class: "plain", "aria-label": "Copy answer" });
+    this.copy = button("Copy", () => copyText(this.message.content), { class: "plain", "aria-label": "Copy answer" });
     this.inside = button("Look inside", () => acts.inside(message), { class: "plain" });
-    this.actions = node("div", { class: "actions" }, copy, this.again, this.inside);
+    this.actions = node("div", { class: "actions" }, this.copy, this.again, this.inside);
     const head = node("p", { class: "by" }, message.model);
     this.element = node("article", { class: "message model", "aria-label": message.model }, head, this.waiting, this.answer.element, this.note, this.actions);
+    this.#offer();
   }
 
   /** While it is written. */
@@ -74,5 +75,11 @@ export class Reply {
     this.note.textContent = note;
     this.note.classList.toggle("failed", failed);
     Object.assign(this.message, { content: this.answer.text, tokens: this.answer.tokens, note, failed });
+    this.#offer();
+  }
+
+  /** Of an answer without words nothing is copied or looked into. */
+  #offer() {
+    for (const each of [this.copy, this.inside]) each.hidden = !this.message.content;
   }
 }

@@ -9,6 +9,7 @@ import pytest
 from test_serve_assistant import QUESTION, make_build
 
 from groundup.language.messages import catalog, languages
+from tests.page_faults import page_faults, print_faults
 
 pytestmark = pytest.mark.browser
 
@@ -77,6 +78,7 @@ def test_a_conversation(view: Callable[..., Any], width: int, height: int, schem
     assert PERSON in person and f"- {OPENING_HOURS}\n- {QUESTION}" in person
     assert page.get_by_role("button", name="Copy what I asked").is_visible()
     assert fits(page, width)
+    assert page_faults(page) == print_faults(page) == []
 
 
 @pytest.mark.parametrize("language", languages()[1:])
@@ -130,6 +132,56 @@ def test_by_keyboard_an_example_leads_on_to_its_answer(view: Callable[..., Any])
     assert page.evaluate("document.activeElement.id") == "assistant-thread"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "cite"
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_what_has_the_focus_stands_above_the_field(
+    view: Callable[..., Any], width: int, height: int
+) -> None:
+    page = view(width=width, height=height)
+    for number in range(4):
+        ask(page, QUESTION, number)
+    page.locator("#assistant").evaluate("each => each.scrollTop = 0")
+    page.locator("#assistant-thread").focus()
+    page.keyboard.press("Tab")
+    reached = 0
+    while page.evaluate("!document.activeElement.closest('form')"):
+        focused = page.locator(":focus").bounding_box()
+        form = page.locator("#assistant-form").bounding_box()
+        assert focused["y"] + min(focused["height"], 40) <= form["y"]
+        page.keyboard.press("Tab")
+        reached += 1
+    assert reached >= 12
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_a_question_too_long_is_said_above_the_field(
+    clinic: Any, browser: Any, width: int, height: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(clinic.address)
+    page.get_by_role("heading", name="Pebblegate").wait_for()
+    ask(page, QUESTION)
+    said = ask(page, "crown " * 4000, 1).locator(".note.failed").bounding_box()
+    assert said["y"] + said["height"] <= page.locator("#assistant-form").bounding_box()["y"]
+    page.close()
+
+
+def test_on_paper_a_table_is_whole(view: Callable[..., Any]) -> None:
+    page = view()
+    table = ask(page, QUESTION).locator(".table")
+    assert table.evaluate("each => each.scrollHeight > each.clientHeight")
+    page.emulate_media(media="print")
+    assert table.evaluate("each => each.scrollHeight <= each.clientHeight")
+
+
+def test_on_paper_an_open_document_stands_alone_and_whole(view: Callable[..., Any]) -> None:
+    page = view(height=400)
+    ask(page, QUESTION).locator(".cite").click()
+    page.locator("#passage mark").first.wait_for()
+    page.emulate_media(media="print")
+    assert not page.locator("main").is_visible()
+    assert page.locator(".document").evaluate("each => each.scrollHeight <= each.clientHeight")
 
 
 def test_a_question_that_failed_can_be_sent_again(clinic: Any, browser: Any) -> None:

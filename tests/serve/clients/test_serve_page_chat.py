@@ -9,7 +9,7 @@ import pytest
 from small_models import save_language, save_parrot
 
 from groundup.weights.card import ModelCard
-from tests.page_faults import page_faults
+from tests.page_faults import page_faults, print_faults
 
 pytestmark = pytest.mark.browser
 
@@ -269,6 +269,16 @@ def test_a_conversation_leaves_as_markdown_and_json(chat: Callable[..., Any]) ->
             }
 
 
+def test_the_settings_close_when_the_focus_goes_on(chat: Callable[..., Any]) -> None:
+    page = chat(longest=3)
+    ask(page, "To be")
+    page.locator("#settings summary").click()
+    page.locator("#standard").focus()
+    assert page.locator("#standard").is_visible()
+    page.keyboard.press("Tab")
+    assert not page.locator("#standard").is_visible()
+
+
 def test_a_full_browser_forgets_probabilities_before_words(chat: Callable[..., Any]) -> None:
     page = chat(longest=100)
     ask(page, "first")
@@ -299,6 +309,16 @@ def test_a_server_that_is_gone_is_said_in_words(
     note = page.locator("#thread .note:not(:empty)")
     note.wait_for()
     assert note.text_content() == "The server does not answer. Try again in a moment."
+    assert not page.get_by_role("button", name="Copy answer").is_visible()
+    for name in ("documents", "inside", "classify", "compare", "models"):
+        page.locator(f"nav a[href='#{name}']").click()
+        page.locator("#problem").wait_for()
+        page.wait_for_function(
+            "name => !document.getElementById(name).textContent.includes('Loading')", arg=name
+        )
+        assert page_faults(page) == []
+        if name != "models":
+            assert page.locator(f"#{name} button.main").first.is_disabled()
     page.close()
 
 
@@ -315,7 +335,7 @@ def test_the_chat_fits_and_everything_on_it_has_a_name(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     dark = page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(22, 24, 27)"
     assert dark == (scheme == "dark")
-    assert page_faults(page) == []
+    assert page_faults(page) == print_faults(page) == []
     for part in page.locator("input, select, textarea, button, a").all():
         if part.is_visible():
             name = "e => e.ariaLabel || e.textContent || [...(e.labels ?? [])].map(l => l.textContent).join('')"

@@ -10,6 +10,7 @@ from served_documents import BOILER, QUESTION, Documents
 
 from groundup.files import write_json
 from groundup.migrations import BUILD
+from tests.page_faults import page_faults, print_faults
 
 pytestmark = pytest.mark.browser
 
@@ -57,7 +58,21 @@ def test_a_number_opens_what_is_cited_in_its_document(
     page.keyboard.press("Escape")
     assert not page.locator("#passage").is_visible()
     assert page.locator("nav").bounding_box()["y"] >= 0
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page_faults(page) == print_faults(page) == []
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_question_that_failed_can_be_sent_again(
+    documents: Documents, browser: Any, width: int, height: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.goto(f"{documents.server.address}/#documents")
+    page.locator("#documents-index option:not([disabled])").first.wait_for(state="attached")
+    ask(page, QUESTION)
+    failed = ask(page, "boiler " * 4000).locator(".note.failed")
+    assert "8000 characters" in failed.inner_text()
+    assert page.locator("#documents-question").input_value() == ("boiler " * 4000).strip()
+    page.close()
 
 
 def test_the_page_asks_no_model_unless_one_is_chosen(view: Callable[..., Any]) -> None:

@@ -11,6 +11,7 @@ from groundup.files import write_json
 from groundup.lab.live.live_page import write_live_page
 from groundup.migrations import BUILD
 from groundup.weights.model_io import open_model
+from tests.page_faults import page_faults, print_faults
 
 pytestmark = pytest.mark.browser
 
@@ -234,7 +235,37 @@ def test_every_view_fits(
     page = view(name, width=width, height=height, scheme=scheme)
     assert page.locator(f"#{name} h2").is_visible()
     assert page.locator(f"#{name}").evaluate("e => e.scrollWidth <= e.clientWidth")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page_faults(page) == print_faults(page) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (390, 844)])
+def test_every_answer_fits_on_the_screen_and_on_paper(
+    view: Callable[..., Any], width: int, height: int
+) -> None:
+    page = view("inside", width=width, height=height)
+    page.locator("#inside-model").select_option("tiny")
+    page.get_by_role("button", name="Look inside").click()
+    page.get_by_role("heading", name="Heads with a known pattern").wait_for()
+    assert page_faults(page) == print_faults(page) == []
+    page.goto(page.url.replace("#inside", "#classify"))
+    page.locator("#classify option:not([disabled])").first.wait_for(state="attached")
+    page.get_by_label("Messages").fill("To be\nor not to be")
+    page.get_by_role("button", name="Classify").click()
+    page.get_by_role("button", name="Which words?").first.click()
+    page.locator("#verdicts").locator(".for, .against").first.wait_for()
+    assert page_faults(page) == print_faults(page) == []
+    page.goto(page.url.replace("#classify", "#compare"))
+    page.locator("#compare option:not([disabled])").first.wait_for(state="attached")
+    page.locator("#compare-text").fill("To be")
+    page.get_by_role("button", name="Ask both").click()
+    page.get_by_text("Both answers ended.").wait_for(state="attached")
+    assert page_faults(page) == print_faults(page) == []
+
+
+def test_facts_of_a_model_stand_in_columns_on_a_phone(view: Callable[..., Any]) -> None:
+    page = view("models", width=390, height=844)
+    first, second = (page.locator(".facts > div").nth(place).bounding_box() for place in (0, 1))
+    assert first["y"] == second["y"]
 
 
 @pytest.mark.parametrize("name", ["compare", "models"])
