@@ -7,7 +7,8 @@ GET  /groundup/assistants             the assistants: {"assistants": [{"name", "
                                       "max_characters" (of a question)}]}: its own language, else
                                       that of Accept-Language, in which /groundup/ask replies, too
 GET  /groundup/indexes                the indexes: {"indexes": [{"name", "passages", "documents",
-                                      "files", "languages", "unread", "questions"}]}
+                                      "files", "languages", "unread", "questions"}],
+                                      "max_characters" (of a question)}
 POST /groundup/ask                    {"index", "question", "model": name or null (quotations only),
                                       "assistant": name (it replies, in place of index and model),
                                       "k": 5, "promised": false (true: only what the index's promised
@@ -96,7 +97,8 @@ def routes(server: ModelServer) -> list[Route]:
     """Return the routes; with a public key those that ask its assistants."""
 
     async def indexes(request: Request) -> Response:
-        return JsonResponse({"indexes": await server.indexes.entries()})
+        entries = await server.indexes.entries()
+        return JsonResponse({"indexes": entries, "max_characters": MAX_QUESTION_CHARACTERS})
 
     async def assistants(request: Request) -> Response:
         aliases = await asyncio.to_thread(server.registry.aliases)

@@ -2,10 +2,10 @@
 
 import { actionPanel, markTaken } from "./action.js";
 import { ask, parts } from "./api.js";
-import { DocumentAnswer } from "./document_answer.js";
+import { DocumentAnswer, tooLong } from "./document_answer.js";
 import { announce, button, get, node, refill, whenSent } from "./dom.js";
 import { keepConversation, keptConversation, newConversation } from "./kept.js";
-import { number, say, speak } from "./language.js";
+import { say, speak } from "./language.js";
 import { copyText, saveFile } from "./leaving.js";
 import { rating } from "./rating.js";
 
@@ -157,9 +157,7 @@ export class Assistant {
 
   /** What went wrong. */
   #problem(error, question = "") {
-    const [most, count] = [this.firm.max_characters, [...question].length];
-    if (count > most) return say("too_long", { most: number(most), count: number(count) });
-    return BUSY.includes(error.status) ? say("busy") : error.message;
+    return tooLong(question, this.firm.max_characters) ?? (BUSY.includes(error.status) ? say("busy") : error.message);
   }
 
   /** Keep the conversation for this tab; `asked`: what has no reply yet. */

@@ -149,6 +149,12 @@ export class DocumentAnswer {
 }
 
 /** A message about one or several. */
+/** What is said of a question of more than `most` characters; null of a shorter one. */
+export function tooLong(question, most) {
+  const count = [...question].length;
+  return count > most ? say("too_long", { most: number(most), count: number(count) }) : null;
+}
+
 const counted = (key, count) => say(count === 1 ? `${key}_one` : key, { count: number(count) });
 
 /** The promised error rate, and whether it covers an answer; a bound is rounded up. */

@@ -2,7 +2,7 @@
 
 import { ask, parts } from "./api.js";
 import { models, offer } from "./catalog.js";
-import { DocumentAnswer } from "./document_answer.js";
+import { DocumentAnswer, tooLong } from "./document_answer.js";
 import { announce, button, get, node, refill, whenSent } from "./dom.js";
 import { openPassage } from "./passage.js";
 
@@ -25,8 +25,8 @@ export class Documents {
 
   /** Ask for the indexes and models again; keeps the choices; `place` is "INDEX/ID" of a passage to open. Throws Refusal. */
   async refresh(place = "") {
-    const [{ indexes }, found] = await Promise.all([ask("/groundup/indexes"), models()]);
-    this.indexes = indexes;
+    const [{ indexes, max_characters: most }, found] = await Promise.all([ask("/groundup/indexes"), models()]);
+    Object.assign(this, { indexes, most });
     const chosen = this.index.value;
     refill(this.index, indexes.map(({ name }) => node("option", { value: name }, name)));
     if (indexes.some(({ name }) => name === chosen)) this.index.value = chosen;
@@ -78,7 +78,7 @@ export class Documents {
       this.history.push({ role: "user", content: question }, { role: "assistant", content: answer.text });
     } catch (error) {
       const isStopped = error.name === "AbortError";
-      answer.fail(isStopped ? "stopped by you" : error.message, !isStopped);
+      answer.fail(isStopped ? "stopped by you" : (tooLong(question, this.most) ?? error.message), !isStopped);
       if (!isStopped) this.question.value ||= question; // to be sent again
     }
     if (this.running === running) this.#run(null);

@@ -1,14 +1,15 @@
-// The tree of markdown.js -> elements, cut at the borders of tokens where there are any.
+// The tree of markdown.js -> elements, cut at the borders of tokens, or of places {from, to, mark} that are marked, where there are any.
 
 import { coloured } from "./code.js";
 import { button, node } from "./dom.js";
+import { say } from "./language.js";
 import { copyText } from "./leaving.js";
 import { bucket, reaching } from "./tokens.js";
 
 /** One block as an element. */
 export function rendered(block, tokens) {
   if (block.tag === "pre") return program(block, tokens);
-  if (block.tag === "table") return node("div", { class: "wide", tabindex: 0, role: "region", "aria-label": "Table" }, branch(block, tokens));
+  if (block.tag === "table") return node("div", { class: "wide", tabindex: 0, role: "region", "aria-label": say("a_table") }, branch(block, tokens));
   return branch(block, tokens);
 }
 
@@ -27,11 +28,15 @@ export function words(text, at, tokens, kind = null) {
     const token = tokens[index];
     const [from, to] = [Math.max(token.from, at), Math.min(token.to, at + text.length)];
     if (from > done) found.push(plain(text.slice(done - at, from - at), kind));
-    const classes = `token sure-${bucket(token.p)}${kind ? ` code-${kind}` : ""}`;
-    found.push(node("span", { class: classes, "data-token": index }, text.slice(from - at, to - at)));
+    found.push(cutOut(token, index, kind, text.slice(from - at, to - at)));
     done = to;
   }
   return done < at + text.length ? [...found, plain(text.slice(done - at), kind)] : found;
+}
+
+function cutOut({ mark, p }, index, kind, text) {
+  if (mark) return node("mark", { class: mark }, plain(text, kind));
+  return node("span", { class: `token sure-${bucket(p)}${kind ? ` code-${kind}` : ""}`, "data-token": index }, text);
 }
 
 const plain = (text, kind) => (kind ? node("span", { class: `code-${kind}` }, text) : text);
@@ -40,8 +45,8 @@ const plain = (text, kind) => (kind ? node("span", { class: `code-${kind}` }, te
 function program(block, tokens) {
   const source = block.children.map((leaf) => leaf.text).join("");
   const code = node("code", {}, placed(coloured(source, block.language), block.children).map((piece) => words(piece.text, piece.at, tokens, piece.kind)));
-  const head = node("div", { class: "program-head" }, node("span", {}, block.language || "text"), button("Copy", () => copyText(source), { class: "plain", "aria-label": "Copy code" }));
-  return node("div", { class: "program" }, head, node("pre", { tabindex: 0, "aria-label": "Code" }, code));
+  const head = node("div", { class: "program-head" }, node("span", {}, block.language || "text"), button(say("copy"), () => copyText(source), { class: "plain", "aria-label": say("copy_code") }));
+  return node("div", { class: "program" }, head, node("pre", { tabindex: 0, "aria-label": say("code") }, code));
 }
 
 /** Coloured pieces, cut at the ends of the leaves, each with its place in the answer. */

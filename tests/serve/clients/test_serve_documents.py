@@ -271,7 +271,7 @@ def test_another_index_made_in_its_place_is_seen(tmp_path: Path, serve: Callable
         refused.json()["error"]["message"]
         == "index \"x\" can't be read now; the server's log says why"
     )
-    assert server.get("/groundup/indexes").json() == {"indexes": []}
+    assert server.get("/groundup/indexes").json() == {"indexes": [], "max_characters": 8000}
 
 
 @pytest.mark.parametrize(

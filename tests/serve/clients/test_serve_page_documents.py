@@ -49,7 +49,8 @@ def test_a_number_opens_what_is_cited_in_its_document(
     assert "The warranty lasts 24 months from the day of purchase." in quoted.inner_text()
     quoted.locator(".cite").click()
     page.locator("#passage mark").first.wait_for()
-    assert page.locator(".document").inner_text().strip() == BOILER.strip()
+    words = page.locator(".document").inner_text().split()
+    assert words == BOILER.replace("#", "").split()
     assert (
         page.locator("mark.cited").inner_text()
         == "The warranty lasts 24 months from the day of purchase."
@@ -70,7 +71,8 @@ def test_a_question_that_failed_can_be_sent_again(
     page.locator("#documents-index option:not([disabled])").first.wait_for(state="attached")
     ask(page, QUESTION)
     failed = ask(page, "boiler " * 4000).locator(".note.failed")
-    assert "8000 characters" in failed.inner_text()
+    said = "A question has at most 8,000 characters; this one has 27,999."
+    assert failed.inner_text() == said
     assert page.locator("#documents-question").input_value() == ("boiler " * 4000).strip()
     page.close()
 
@@ -123,8 +125,10 @@ def test_a_row_is_told_in_words_with_its_table_and_a_refusal_opens_the_nearest_p
         assert answer.locator("th[scope=col]").all_inner_texts() == ["Mooring", "Price"]
         assert answer.locator("blockquote").count() == 0
         answer.locator(".cite").click()
-        page.locator("mark.cited").wait_for()
-        assert page.locator("mark.cited").inner_text() == "| Narrowboat | £19 |"
+        page.locator("mark.cited").first.wait_for()
+        assert page.locator("mark.cited").all_inner_texts() == ["Narrowboat", "£19"]
+        assert page.locator(".document tr").count() == 3
+        assert "|" not in page.locator(".document").inner_text()
         page.keyboard.press("Escape")
         refused = ask(page, "Which admiral took his ironclad battleship to the narrowboat?")
         assert "ironclad" in refused.locator(".hint").first.inner_text()
@@ -150,8 +154,8 @@ def test_code_keeps_its_lines_below_the_sentence_that_introduces_it(
         assert answer.locator("blockquote").inner_text().startswith("“The sluice is drained so:”")
         assert answer.locator(".program pre").inner_text() == code
         answer.locator(".cite").click()
-        page.locator("mark.cited").wait_for()
-        assert page.locator("mark.cited").inner_text() == code
+        page.locator("mark.cited").first.wait_for()
+        assert "".join(page.locator("mark.cited").all_inner_texts()) == code
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
     finally:
         file.unlink()
@@ -244,7 +248,7 @@ def test_a_citations_address_opens_the_page_at_its_passage(
     url = documents.ask()[0]["sources"][0]["url"]
     page = opened(documents.server.address + url)
     page.locator("#passage mark").first.wait_for()
-    assert "24 months" in page.locator("#passage mark").first.inner_text()
+    assert "24 months" in " ".join(page.locator("#passage mark").all_inner_texts())
 
 
 def test_places_count_characters_not_units_of_utf16(
@@ -256,7 +260,7 @@ def test_places_count_characters_not_units_of_utf16(
     try:
         page = view()
         ask(page, "What does the quagga ticket cost?").locator(".cite").first.click()
-        page.locator("mark.cited").wait_for()
+        page.locator("mark.cited").first.wait_for()
         assert page.locator("mark.cited").inner_text() == "The quagga ticket costs 7 euros."
     finally:
         file.unlink()
