@@ -57,7 +57,7 @@ MEASURE = """([smallest, longest]) => {
 
   const kept = (e) => [...ancestors(e)].some((each) => ["auto", "scroll", "hidden"].includes(getComputedStyle(each).overflowX));
   for (const e of document.querySelectorAll("body *")) {
-    if (e.closest("svg svg, svg *") || !shown(e) || away(e)) continue;
+    if (e.closest("svg svg, svg *, mjx-container *") || !shown(e) || away(e)) continue;
     const style = getComputedStyle(e);
     if (e.getBoundingClientRect().right > innerWidth + 1 && !kept(e))
       faults.add(`beyond the screen: ${name(e)}`);

@@ -129,3 +129,45 @@ def test_a_dead_link_a_missing_anchor_and_a_foreign_script_of_the_site_are_found
         "loads https://example.org/x.js",
         "loads https://example.org/f.woff",
     ]
+
+
+def test_a_docstring_is_shown_with_its_columns_as_a_list_and_its_tags_as_text() -> None:
+    pytest.importorskip("griffe", reason="make docs installs it")
+    pages = script("markdown_text")
+    written = "Of pages:\n\ncode     each <pre> is a word, as `<b>` in\n         running text\nthe end  the rest\nAnd more."
+    listed = "Of pages:\n\n\n- **code**: each <pre> is a word, as `<b>` in running text\n- **the end**: the rest\n\nAnd more."
+    assert pages.lists_of_columns(written) == listed
+    assert pages.lists_of_columns("Two  spaces once.\nAnd no columns.") == (
+        "Two  spaces once.\nAnd no columns."
+    )
+    assert pages.plain_brackets("<pre> of `<b>`\n\n    <code>") == (
+        "&#60;pre> of `<b>`\n\n    <code>"
+    )
+
+
+def test_a_built_page_keeps_options_whole_and_ends_figures_on_the_right() -> None:
+    typeset_page = script("typesetting").typeset_page
+    whole = '<code>pull <span class="whole">--quick</span> a-b</code>'
+    assert typeset_page("<code>pull --quick a-b</code>") == whole
+    code = "<pre><span></span><code>ls --all</code></pre>"
+    assert typeset_page(code) == code
+    named = '<span class="doc doc-object-name doc-class-name">'
+    assert typeset_page(f"{named}data.of_a</span>") == f"{named}data.<wbr>of_<wbr>a</span>"
+    assert typeset_page("5 % of") == "5\N{NO-BREAK SPACE}% of"
+
+    def table(*rows: str) -> str:
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+    right = ' style="text-align: right;"'
+    written = table(
+        "<th>n</th><th>loss</th><th>of</th>",
+        "<td>1</td><td>1.5</td><td>2</td>",
+        "<td>2</td><td><strong>12</strong></td><td>two</td>",
+        "<td>3</td><td></td><td></td>",
+    )
+    assert typeset_page(written) == table(
+        f"<th>n</th><th{right}>loss</th><th>of</th>",
+        f"<td>1</td><td{right}>1.5</td><td>2</td>",
+        f"<td>2</td><td{right}><strong>12</strong></td><td>two</td>",
+        f"<td>3</td><td{right}></td><td></td>",
+    )

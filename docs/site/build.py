@@ -8,6 +8,7 @@ MathJax                        from a package archive (groundup/fetch.py), so th
 zensical build --strict        -> HTML
 dark.py                        each picture also in dark colours
 translations.py                links between a page and its translations
+typesetting.py                 where lines break, figures in columns
 links.py                       no dead link or anchor, nothing loaded from elsewhere
 """
 
@@ -33,6 +34,7 @@ from markdown_text import fenced_examples, plain_brackets
 from nbconvert import MarkdownExporter
 from touch import script, style, with_figures, write_model
 from translations import LANGUAGES, SOURCE, mark_language, with_languages
+from typesetting import typeset
 
 from groundup.course.notebook import notebooks
 from groundup.errors import GroundupError
@@ -92,6 +94,7 @@ def main() -> int:
     mark_language(OUT / "html")
     shorten_search(OUT / "html" / "search.json")
     write_booklets()
+    typeset(OUT / "html")
     faults = faults_of_site(OUT / "html")
     for fault in faults:
         print(fault, file=sys.stderr)

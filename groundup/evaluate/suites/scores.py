@@ -1,11 +1,11 @@
 """How written answers are measured: (item, answer) -> a (total, count) for each metric. Pure
 functions.
 
-check_format whether an answer has the format that was asked for
-summary      ROUGE-L and ROUGE-1 against the reference (Lin 2004), share of the key facts that are
-             mentioned
-translation  chrF of each sentence (Popović 2015); BLEU of the corpus (Papineni et al. 2002), both
-             by sacrebleu
+check_format  whether an answer has the format that was asked for
+summary       ROUGE-L and ROUGE-1 against the reference (Lin 2004), share of the key facts that are
+              mentioned
+translation   chrF of each sentence (Popović 2015); BLEU of the corpus (Papineni et al. 2002), both
+              by sacrebleu
 """
 
 import json
