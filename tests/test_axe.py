@@ -25,6 +25,7 @@ from groundup.report.pages.build_page import write_page
 from groundup.tokenizer.fast import train_tokenizer
 from groundup.weights.model_io import OpenModel
 from tests.axe import violations
+from tests.page_faults import page_faults, print_faults
 from tests.report.conftest import write_build
 from tests.report.live_runs import Writer
 from tests.serve.clients.conftest import Serving, servers
@@ -187,6 +188,7 @@ def site(folder: Path) -> Path:
     command = [sys.executable, "-m", "zensical", "build", "--config-file", str(file)]
     subprocess.run(command, cwd=build.OUT, check=True, capture_output=True)
     build.mark_language(folder / "site" / "html")
+    build.typeset(folder / "site" / "html")
     return folder / "site" / "html"
 
 
@@ -205,4 +207,6 @@ NAVIGATION = [
 )
 def test_the_site(show: Show, site: Path, name: str) -> None:
     page = show((site / f"{name}.html").as_uri())
+    assert page_faults(page) == []
+    assert print_faults(page) == []
     assert serious(page) == []

@@ -73,7 +73,7 @@ def booklet(language: str = SOURCE) -> str:
         f'<!doctype html><html lang="{language}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{words.title}</title>'
         f"<style>:root {{ {colours}}}\n{serif_style()}{style}</style></head>"
-        f"<body><header>{cover}{back}</header>{chapters}</body></html>\n"
+        f"<body><header>{cover}{back}</header><main>{chapters}</main></body></html>\n"
     )
 
 
@@ -100,7 +100,8 @@ def as_html(text: str, names: set[str]) -> str:
     text = re.sub(r"\n+```$", "\n```", text, flags=re.MULTILINE)
     parts = re.split(r"(^```.*?^```$)", text, flags=re.DOTALL | re.MULTILINE)
     parts[::2] = [STILL.sub(drawn, LINK.sub(linked, part)) for part in parts[::2]]
-    return markdown.markdown("".join(parts), extensions=["tables", "fenced_code", "md_in_html"])
+    found = markdown.markdown("".join(parts), extensions=["tables", "fenced_code", "md_in_html"])
+    return found.replace("<pre>", '<pre tabindex="0">')  # it scrolls on a narrow screen
 
 
 def main() -> int:
