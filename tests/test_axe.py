@@ -207,6 +207,6 @@ NAVIGATION = [
 )
 def test_the_site(show: Show, site: Path, name: str) -> None:
     page = show((site / f"{name}.html").as_uri())
+    assert serious(page) == []
     assert page_faults(page) == []
     assert print_faults(page) == []
-    assert serious(page) == []
