@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -143,6 +144,7 @@ def _play_files() -> None:
         symlink(*names, **options)
 
     os.symlink = linked
+    _play_home()
     open_ = io.open
 
     def opened(
@@ -166,6 +168,17 @@ def _play_files() -> None:
 
     io.open = opened  # type: ignore[assignment]
     builtins.open = opened  # type: ignore[assignment]
+
+
+def _play_home() -> None:
+    """The folder of temporary files is inside the user's folder, as on Windows."""
+    home, real = Path.home(), Path.home
+
+    def of_groundup() -> Path:
+        found = real()  # a test can have set another one
+        return Path(tempfile.gettempdir()) if found == home and by_groundup() else found
+
+    Path.home = of_groundup  # type: ignore[method-assign, assignment]
 
 
 def _require_no_proc(path: Any) -> None:
