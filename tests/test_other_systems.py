@@ -181,6 +181,31 @@ def test_a_life_of_a_model_and_an_index(tmp_path: Path, monkeypatch: pytest.Monk
         assert b"\r" not in file.read_bytes(), file
 
 
+PARTS = """
+import sys
+from pathlib import Path
+from groundup.errors import ModelError
+from groundup.lab.live.parts import make_parts
+from groundup.tokenizer.fast import train_tokenizer
+from tests.live_shapes import open_shape
+model = open_shape(train_tokenizer(["To be, or not to be"], 270))
+Path.home = lambda: Path(sys.argv[1])
+try:
+    print(make_parts(model, "tiny", "a digest").num_parts)
+except ModelError as error:
+    print(error.message)
+"""
+
+
+def test_what_a_page_runs_is_kept_in_the_users_folder_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GROUNDUP_CACHE", str(tmp_path / "cache"))
+    assert on_windows(PARTS, tmp_path) == "1\n"
+    refused = "The cache for tiny is outside of the user's folder: set GROUNDUP_CACHE"
+    assert on_windows(PARTS, tmp_path / "user").startswith(refused)
+
+
 def test_what_the_played_windows_skips_is_there() -> None:
     """`make test-windows` skips by name: a test that was renamed would fail there, one that is gone stay in the list."""
     skipped = runpy.run_path(str(Path(__file__).parent / "on_windows" / "linux_only.py"))["names"]

@@ -37,6 +37,7 @@ from groundup.lab.stream import require_language_model
 from groundup.locks import hold, written_by_others
 from groundup.model.config import ModelConfig
 from groundup.model.quantised import round_int8
+from groundup.operating_system import IS_WINDOWS
 from groundup.tokenizer.chat import Conversation, Message, render
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.model_format import OpenModel
@@ -109,7 +110,8 @@ def make_parts(opened: OpenModel, name: str, digest: str) -> ModelParts:
     write_parts(opened, name, cache_folder(FOLDER) / parts_digest(digest))
     made = kept_parts(digest)
     if made is None:
-        raise ModelError(f"The cache for {name} can be written by other users.")
+        why = "is outside of the user's folder" if IS_WINDOWS else "can be written by other users"
+        raise ModelError(f"The cache for {name} {why}: set GROUNDUP_CACHE to one of your own.")
     return made
 
 
