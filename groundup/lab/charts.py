@@ -231,7 +231,7 @@ def _layout(height: int, **titles: str) -> Chart:
             "fixedrange": False,
             "showgrid": False,
             "zeroline": False,
-            "tickfont": {"size": 11},
+            "tickfont": {"size": 12},
         }
         if axis in titles:
             layout[f"{axis}axis"]["title"] = {"text": titles[axis]}

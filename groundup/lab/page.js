@@ -1,7 +1,7 @@
 // Draws the charts from the data in the page, and shows the chosen table. It makes no requests.
 "use strict";
 const charts = JSON.parse(document.getElementById("charts").textContent);
-const config = { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+const config = { responsive: true, displaylogo: false, modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] }; // none that uploads a chart
 
 for (const [name, chart] of Object.entries(charts)) {
   const place = document.getElementById(`chart-${name}`);

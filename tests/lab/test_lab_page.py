@@ -29,6 +29,7 @@ from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import OpenModel, save_model
+from tests.page_faults import PAPER_PX, page_faults, print_faults
 
 TEXT = "To be, or not to be. To suffer the mind."
 MARKUP = "</script><script>alert(1)</script>"
@@ -384,7 +385,13 @@ def test_the_page_opens_offline_and_its_charts_react(
         h for h in inside["views"]["attention"]["heads"] if (h["block"], h["head"]) == (2, 3)
     )
     assert after == pytest.approx(chosen["weights"][5][5]) != before
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#attention .modebar-btn").all_inner_texts() == [""] * 4
+    assert not page.locator("[data-title*=Share]").count()
+    assert page_faults(page) == []
+    page.set_viewport_size({"width": PAPER_PX, "height": 900})
+    page.wait_for_timeout(700)  # Plotly draws a chart anew some time after its width has changed
+    assert print_faults(page) == []
+    page.set_viewport_size({"width": width, "height": 900})
     for part in page.locator("#steps img").all():  # each wholly inside its figure
         figure, box = page.locator("#steps figure").bounding_box(), part.bounding_box()
         assert figure["x"] <= box["x"]
