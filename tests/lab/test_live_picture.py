@@ -14,6 +14,7 @@ from groundup.tokenizer.fast import Tokenizer
 from tests.axe import violations
 from tests.lab.test_live_trace import values_in_torch
 from tests.live_shapes import SHAPES, open_shape
+from tests.page_faults import page_faults
 
 TEXT = "To be, or not to be, that is"
 SCREENS = pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
@@ -261,3 +262,30 @@ def test_axe_finds_no_violation_at_any_zoom(shown: Any) -> None:
     for words in ("Whole model", "Heads", "Numbers"):
         shown.get_by_role("button", name=words, exact=True).click()
         assert violations(shown) == []
+
+
+@pytest.mark.browser
+@SCREENS
+def test_nothing_is_too_small_to_read_at_any_zoom(shown: Any) -> None:
+    for words in ("Whole model", "Heads", "Numbers"):
+        shown.get_by_role("button", name=words, exact=True).click()
+        assert page_faults(shown) == []
+
+
+@pytest.mark.browser
+def test_what_was_never_on_the_screen_is_printed(
+    browser: Any, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.html"
+    write_live_page(open_shape(tokenizer), file, text=TEXT)
+    page = browser.new_page(viewport={"width": 1280, "height": 500})
+    page.goto(file.as_uri())
+    page.wait_for_selector("#written-text button")
+    assert not page.locator("#picture-canvas text").count()
+    page.pdf()
+    assert page.locator("#picture-canvas text").count()
+    stages = page.locator("[data-stage] .picture")
+    assert (
+        stages.count() == stages.locator("visible=true").and_(page.locator(":not(:empty)")).count()
+    )
+    page.close()

@@ -50,6 +50,17 @@ class Explanation {
       for (const { target, isIntersecting } of entries) this.visible[isIntersecting ? "add" : "delete"](target.dataset.stage);
     }, { rootMargin: "600px" });
     for (const stage of this.root.querySelectorAll("[data-stage]")) stages.observe(stage);
+    addEventListener("beforeprint", () => this.drawWhole());
+  }
+
+  /** What is printed was perhaps never on the screen. */
+  drawWhole() {
+    if (this.stale) this.draw();
+    if (!this.look) return;
+    this.picture.seen = true;
+    this.picture.measure();
+    this.picture.update();
+    this.drawStages();
   }
 
   setLevel(level) {

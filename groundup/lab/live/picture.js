@@ -49,7 +49,7 @@ class Picture {
 
   /** The room has another size: what stands in its middle stays there. */
   measure() {
-    const gutter = this.room.clientWidth < 560 ? 80 : 104, width = this.room.clientWidth - gutter - ROOM_RIGHT, height = this.room.clientHeight;
+    const gutter = this.room.clientWidth < 560 ? 92 : 104, width = this.room.clientWidth - gutter - ROOM_RIGHT, height = this.room.clientHeight;
     if (width < 50 || (this.size?.width === width && this.size.height === height)) return;
     this.size = { gutter, width, height };
     if (this.look) this.layOut();

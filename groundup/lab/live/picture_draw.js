@@ -15,6 +15,8 @@ function fitting(text, room, size = 13) {
   if (letters.length <= most) return text;
   return most < 2 ? "" : `${letters.slice(0, most - 1).join("")}…`;
 }
+/** A number in a narrow cell. @param {number} value */
+const brief = (value) => value.toFixed(Math.abs(value) < 100 ? 2 : 0).replace("-", MINUS);
 /** @param {number} x @param {number} y @param {string} text @param {string} className */
 const label = (x, y, text, className, more = {}) => (text ? tag("text", { x, y, class: className, ...more }, escaped(text)) : "");
 const box = (x, y, width, height, className, more = {}) => tag("rect", { x, y, width: Math.max(0, width), height: Math.max(0, height), class: className, ...more });
@@ -257,7 +259,7 @@ class PictureDrawing {
       const x = left + (index % across) * wide, top = begin + Math.floor(index / across) * high;
       if (top + high < 0 || top > this.layout.height || x + wide < 0 || x > this.layout.width + ROOM_RIGHT) continue;
       parts.push(box(x, top, wide - 1, high - 1, size < 0 ? "cell low" : "cell high", { "fill-opacity": ((0.42 * Math.abs(size)) / most).toFixed(2), "data-index": at ?? list.start + index }));
-      if (high > 12 && wide > (full ? 56 : 28)) parts.push(label(x + wide - 4, top + high / 2 + 4, text, "number", { "text-anchor": "end" }) + (full ? label(x + 4, top + high / 2 + 4, fitting(full, wide - 46, 12), "cell-word") : ""));
+      if (high > 12 && wide > (full ? 70 : 36)) parts.push(label(x + wide - 4, top + high / 2 + 4, !full && text.length > 5 && wide < 50 ? brief(size) : text, "number", { "text-anchor": "end" }) + (full ? label(x + 4, top + high / 2 + 4, fitting(full, wide - 52, 12), "cell-word") : ""));
     }
     return tag("g", { "data-list": `${list.name} ${list.layer} ${list.head}`, "data-start": list.start, "data-token": this.origin + column }, parts.join(""));
   }

@@ -13,7 +13,7 @@
 
 const MOST_ZOOM = 3;
 const CELL = { height: 18, label: 20, gap: 8, stream: 46 }; // in pixels at zoom 2; stream: of a column, left of its lists
-const COLUMN = { heads: 112, numbers: 404, least: 274 }; // widths at zoom 1 and 2, where there is room; least: for figures in the cells
+const COLUMN = { heads: 112, numbers: 404, least: 380 }; // widths at zoom 1 and 2, where there is room; least: for figures in the cells
 const SLANTED = 54; // words of narrower columns are slanted
 
 /** Numbers of a list in a row of cells. @param {PictureList} list */
