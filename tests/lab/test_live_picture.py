@@ -167,7 +167,7 @@ def test_arrow_keys_tell_each_part_and_enter_opens_its_step(shown: Any) -> None:
     assert shown.evaluate("document.activeElement.id") == "picture-room"
     assert shown.locator("#picture-room").get_attribute("data-level") == "numbers"
     lists = shown.locator("[data-token='5'][data-list='query 1 -1'] .number")
-    assert lists.count() >= 8
+    assert lists.count() >= 5  # of 8 in a row, as many as a phone is wide
 
 
 @pytest.mark.browser
@@ -280,7 +280,7 @@ def test_what_was_never_on_the_screen_is_printed(
     write_live_page(open_shape(tokenizer), file, text=TEXT)
     page = browser.new_page(viewport={"width": 1280, "height": 500})
     page.goto(file.as_uri())
-    page.wait_for_selector("#written-text button")
+    page.locator("button.token.next").wait_for()
     assert not page.locator("#picture-canvas text").count()
     page.pdf()
     assert page.locator("#picture-canvas text").count()
