@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from live_runs import Writer
 
-from tests.page_faults import page_faults
+from tests.page_faults import page_faults, print_faults
 
 pytestmark = pytest.mark.browser
 
@@ -97,6 +97,7 @@ def test_a_run_is_followed_while_it_is_written(
     writer = Writer(tmp_path / "run", skips=(50,))
     page = opened(watch(writer.folder))
     page.get_by_text("No run yet. This page shows runs").wait_for()
+    assert not page.locator("main").is_visible() and page_faults(page) == []
     writer.begin()
     writer.write(last=60)
     page.get_by_text("60 of 200").wait_for()
@@ -284,7 +285,7 @@ def test_the_page_fits_and_everything_on_it_has_a_name(
 ) -> None:
     page = opened(compared, width=width, height=height, scheme=scheme)
     page.locator("figure.chart svg").first.wait_for()
-    assert page_faults(page) == []
+    assert page_faults(page) == print_faults(page) == []
     for part in page.locator("input, select, progress, svg[role]").all():
         if part.is_visible():
             name = part.evaluate(

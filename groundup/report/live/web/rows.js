@@ -17,7 +17,6 @@ export class Rows {
       if (!this.rows.has(run.id)) this.#add(run);
       this.#update(this.rows.get(run.id), run);
     }
-    if (runs.length === 0) refill(this.list, node("li", { class: "quiet" }, say("No run yet. This page shows runs as soon as they start.")));
   }
 
   #add(run) {
@@ -27,7 +26,6 @@ export class Rows {
     const [badge, bar, facts] = [node("span", { class: "badge" }), node("progress", { max: 1 }), node("dl", { class: "facts" })];
     const label = node("label", {}, box, swatch, node("bdi", {}, run.name));
     const element = node("li", { class: "run" }, node("div", {}, label, node("div", { class: "way" }, badge, bar)), facts);
-    if (this.rows.size === 0) refill(this.list);
     this.list.append(element);
     this.rows.set(run.id, { box, badge, bar, facts, said: "" });
   }

@@ -115,6 +115,7 @@ async function look() {
   try {
     const found = (await ask("runs.json")).runs;
     for (const row of found) await take(row);
+    document.body.classList.toggle("empty", found.length === 0); // before anything is drawn, which needs its width
     const news = JSON.stringify(found.map((run) => [run.id, run.version, run.status]));
     if (news === drawn) rows.show([...runs.values()]); // times go on, and nothing else does
     else draw();
@@ -147,7 +148,7 @@ function tell(found) {
   const all = say("Runs: {count}, of them running: {running}.", { count: found.length, running });
   const other = [...runs.values()].some((run) => !run.shown && !chosen.has(run.id));
   get("word").classList.remove("lost");
-  get("word").textContent = found.length === 0 ? say("No run yet.") : `${all}${other ? ` ${say("Runs of another kind are not selected.")}` : ""}`;
+  get("word").textContent = found.length === 0 ? say("No run yet. This page shows runs as soon as they start.") : `${all}${other ? ` ${say("Runs of another kind are not selected.")}` : ""}`;
   document.title = running ? `${say("{count} running", { count: running })} · groundup watch` : "groundup watch";
 }
 
