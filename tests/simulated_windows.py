@@ -247,13 +247,14 @@ def _default_text() -> None:
         encoding: Any = None,
         errors: Any = None,
         newline: Any = None,
+        *rest: Any,
         **options: Any,
     ) -> Any:
         if "b" not in mode:
             encoding = "cp1252" if encoding in (None, "locale") else encoding
             if newline is None and set(mode) & set("wax+"):
                 newline = "\r\n"
-        return open_(file, mode, buffering, encoding, errors, newline, **options)
+        return open_(file, mode, buffering, encoding, errors, newline, *rest, **options)
 
     io.open = opened  # type: ignore[assignment]
     builtins.open = opened  # type: ignore[assignment]

@@ -43,8 +43,6 @@ SKIPPED = {
         "tests/kernels/test_compiled_step.py::test_code_that_another_user_could_have_written_is_not_run",
         "tests/lab/test_live_parts.py::test_what_others_can_write_is_made_again",
         "tests/packs/test_feedback.py::test_it_is_no_folder_and_no_link_that_another_puts_there",
-        "tests/serve/clients/test_serve_live_model.py::test_all_parts_are_sent_and_each_is_what_its_hash_says",
-        "tests/serve/clients/test_serve_live_model.py::test_weights_are_for_the_operators_key_alone",
     ),
     "there is no /proc": (
         "tests/cli/test_mistakes.py::test_mistakes_are_answered_as_they_were_read_and_approved",

@@ -154,6 +154,7 @@ def _play_files() -> None:
         encoding: Any = None,
         errors: Any = None,
         newline: Any = None,
+        *rest: Any,
         **options: Any,
     ) -> Any:
         ours = by_groundup()
@@ -164,7 +165,7 @@ def _play_files() -> None:
                 encoding = "cp1252"
             if newline is None and set(mode) & set("wax+"):
                 newline = "\r\n"
-        return open_(file, mode, buffering, encoding, errors, newline, **options)
+        return open_(file, mode, buffering, encoding, errors, newline, *rest, **options)
 
     io.open = opened  # type: ignore[assignment]
     builtins.open = opened  # type: ignore[assignment]
