@@ -35,7 +35,7 @@ SKIPPED = {
     "locks are not those of fcntl": (
         "tests/ground/test_files.py::test_a_disk_without_locks_is_refused_in_words",
     ),
-    "rights, owners and groups of files are not read, and files are kept in the user's folder only": (
+    "rights, owners and groups of files are not read": (
         "tests/ground/test_files.py::test_what_others_can_write_or_own_or_link_to_is_known",
         "tests/ground/test_files.py::test_a_group_is_ones_own_only_without_other_members",
         "tests/http/test_http_keys.py::test_a_file_that_others_may_read_or_write_is_refused",
