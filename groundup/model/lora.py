@@ -54,8 +54,9 @@ class FusedLoRA(torch.autograd.Function):
     """h = x W^T + s (x A^T) B^T for a frozen W, without a temporary as large as h: saves x, W, A, B
     and l = s x A^T. x and W have one dtype.
 
-    With g the gradient by h and m = s g B:        dL/dx = g W + m A        dL/dA = m^T x
-                                                   dL/dB = g^T l
+    With g the gradient by h and m = s g B:
+
+        dL/dx = g W + m A        dL/dA = m^T x        dL/dB = g^T l
     """
 
     @staticmethod
