@@ -5,7 +5,9 @@ refused, a value is asked for, or all of them are shown for a yes.
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
+from groundup.actions.alternatives import alternatives
 from groundup.actions.definition import Action, ActionSet, Slot, is_date
 from groundup.actions.endings import Step, fingerprint_of, hash_of, with_offer
 from groundup.actions.intent import ActionChooser
@@ -242,13 +244,28 @@ class SlotFilling:
         aside = {name: each for name, each in held.items() if name in names}
         self.state = replace(self.state, values=kept, set_aside=aside)
         asked = next((slot for slot in slots if slot.ask), slots[0])
+        is_asked = text.endswith("?")
+        near = alternatives(slots, held, self.heard.today, partial(self._would_go_on, action))
+        if near is not None:
+            asked, nearest = near
+            turn = replace(turn, choices=tuple(shown(action, asked, each) for each in nearest))
+            text = f"{text} {self._possible(action, turn.choices)}"
         question = text
-        if not text.endswith("?"):
+        if not is_asked:
             question = self._question(asked, progress)
             text = f"{text} {question}".rstrip()
         elif asked.rows:
             text = f"{text} {self._question(replace(asked, ask=''), progress)}".rstrip()
         return self._asking(turn, asked, question or text, text)
+
+    def _possible(self, action: Action, choices: Sequence[str]) -> str:
+        *others, last = choices
+        values = f"{', '.join(others)} {action.say('or')} {last}" if others else last
+        return action.say("possible", values=values)
+
+    def _would_go_on(self, action: Action, held: Mapping[str, HeldValue]) -> bool:
+        progress = advance(action, self.world, held, self.known)
+        return progress.refused is None and progress.missing is None
 
     def _asking(self, turn: ActionTurn, slot: Slot, question: str, text: str = "") -> Step:
         state = replace(

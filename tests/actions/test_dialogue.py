@@ -116,10 +116,12 @@ def test_a_name_that_the_world_knows_is_read_wherever_it_stands(tmp_path: Path) 
 def test_rules_that_do_not_end_ask_their_slots_again(desk: ActionDesk) -> None:
     guest = Talker(desk)
     closed = guest.hear("Book a table for three people on 2026-12-25")
-    assert closed.text == "We are closed on Friday 25 December 2026. For which day?"
-    assert closed.asked is not None and closed.asked.name == "day"
+    days = ("Thursday 24 December 2026", "Saturday 26 December 2026", "Sunday 27 December 2026")
+    possible = f"Possible: {days[0]}, {days[1]} or {days[2]}."
+    assert closed.text == f"We are closed on Friday 25 December 2026. {possible} For which day?"
+    assert closed.asked is not None and closed.asked.name == "day" and closed.choices == days
     past = guest.hear("2026-11-01")
-    assert past.text == "Sunday 1 November 2026 is past. For which day?"
+    assert past.text == "Sunday 1 November 2026 is past. For which day?" and not past.choices
     for name in ("Bo", "Cy", "Dora"):
         other = Talker(desk, name)
         assert other.hear(WISH.replace("two", "six"), name, "Yes").kind == "done"

@@ -35,7 +35,7 @@ export function markTaken(heading, question, action) {
 function controls({ asked, yes_no: isYesOrNo, choices, undoable }, send) {
   const undo = undoable ? answer("undo", send) : null;
   if (isYesOrNo) return group([answer("yes", send, "main"), answer("no", send), undo]);
-  if (choices.length) return group([ideas(choices, send), answer("leave", send, "plain")]);
+  if (choices.length) return group([ideas(choices, send), asked ? field(asked, send) : null, answer("leave", send, "plain")]);
   if (!asked) return undo && group([undo]);
   const { type, options } = asked;
   return group([type === "choice" ? ideas(options, send) : field(asked, send), answer("leave", send, "plain")]);

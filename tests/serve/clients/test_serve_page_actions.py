@@ -67,6 +67,24 @@ def test_booked_by_fields_alone_and_undone(
     assert "is cancelled" in replied(page, 7).inner_text() and booked(build) == 0
 
 
+@pytest.mark.parametrize(("width", "height", "scheme"), SCREENS)
+def test_what_is_possible_in_place_of_a_refused_day_or_time_is_one_click_away(
+    view: Callable[..., Any], width: int, height: int, scheme: str
+) -> None:
+    page = view(width=width, height=height, scheme=scheme)
+    sunday = ask(page, START.replace("5 March", "9 March"))
+    assert "closed on Sundays" in sunday.inner_text() and sunday.get_by_label("date").is_visible()
+    assert fits(page, width)
+    sunday.get_by_role("button", name="Monday 10 March 2031").click()
+    replied(page, 1)
+    late = ask(page, "at 18:45", 2)
+    assert "No appointment can start then" in late.inner_text()
+    times = late.locator(".idea").all_inner_texts()
+    assert len(times) == 3 and times == sorted(times)
+    late.get_by_role("button", name=times[-1]).click()
+    assert "whose name" in replied(page, 3).inner_text()
+
+
 def test_the_words_that_were_taken_are_marked(view: Callable[..., Any]) -> None:
     article = ask(view(), START)
     marks = article.locator(".question mark")
