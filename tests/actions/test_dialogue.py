@@ -126,7 +126,8 @@ def test_rules_that_do_not_end_ask_their_slots_again(desk: ActionDesk) -> None:
         other = Talker(desk, name)
         assert other.hear(WISH.replace("two", "six"), name, "Yes").kind == "done"
     full = guest.hear("2026-12-04", "19:00")
-    assert full.text == "We are full on Friday 4 December 2026 at 19:00. At what time?"
+    possible = "Possible: 18:30, 19:30 or 20:00."
+    assert full.text == f"We are full on Friday 4 December 2026 at 19:00. {possible} At what time?"
     assert guest.hear("20:00", "Ada", "Yes").kind == "done"
 
 

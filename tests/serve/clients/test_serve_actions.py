@@ -113,7 +113,8 @@ def test_a_question_in_the_middle_is_answered_and_what_waits_is_asked_again(
 def test_a_rule_that_refuses_shows_the_sentence_of_its_document(clinic: Any) -> None:
     [refused] = talk(clinic, "Book me a check-up on Sunday 2 March 2031", conversation="rule")
     said, quoted = refused["answer"].split("\n")
-    assert said == "We are closed on Sundays. Which other day?"
+    possible = "Possible: Saturday 1 March 2031, Monday 3 March 2031 or Tuesday 4 March 2031."
+    assert said == f"We are closed on Sundays. Which other day? {possible}"
     assert "open from Monday to Saturday." in quoted and quoted.endswith("[1]")
     assert refused["action"]["state"] == "refused" and refused["action"]["asked"]["type"] == "date"
 
