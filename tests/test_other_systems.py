@@ -3,6 +3,8 @@
 import json
 import os
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -204,6 +206,30 @@ def test_what_a_page_runs_is_kept_in_the_users_folder_alone(
     assert on_windows(PARTS, tmp_path) == "1\n"
     refused = "The cache for tiny is outside of the user's folder: set GROUNDUP_CACHE"
     assert on_windows(PARTS, tmp_path / "user").startswith(refused)
+
+
+NUMBERS = """
+import shutil, sys
+from pathlib import Path
+from groundup.locks import hold, only_one
+for number in range(100):
+    held, new = Path(sys.argv[1], f"held{number}"), Path(sys.argv[1], f"new{number}")
+    held.mkdir()
+    hold(held)
+    shutil.rmtree(held)
+    new.mkdir()
+    with only_one(new):
+        pass
+"""
+
+
+def test_a_removed_folder_locks_no_new_one_on_the_played_windows(tmp_path: Path) -> None:
+    """Linux gives the number of a removed folder again, by which the stand-in of its lock is named."""
+    folders = [REPOSITORY / "tests" / "on_windows", REPOSITORY]
+    played = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders))}
+    program = [sys.executable, "-c", NUMBERS, tmp_path]
+    done = subprocess.run(program, env=played, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_the_played_windows_skips_is_there() -> None:

@@ -7,6 +7,7 @@ nothing replaced or removed that is open. docs/howto/systems.md says what fails 
 """
 
 import builtins
+import contextlib
 import ctypes
 import errno
 import importlib
@@ -119,6 +120,7 @@ def _open_no_folder(path: Any, flags: int, mode: int = 0o777, **options: Any) ->
 def _play_files() -> None:
     """Only for groundup: tests open, rename and remove as on Linux."""
     shutil._use_fd_functions = False  # type: ignore[attr-defined]
+    _play_numbers()
 
     def kept(name: str, *, both: bool) -> Callable[..., Any]:
         real = getattr(os, name)
@@ -169,6 +171,21 @@ def _play_files() -> None:
 
     io.open = opened  # type: ignore[assignment]
     builtins.open = opened  # type: ignore[assignment]
+
+
+def _play_numbers() -> None:
+    """No folder has the number of a removed one, whose lock is still held; Linux gives it again."""
+    make, stat, unlink = os.mkdir, os.stat, os.unlink
+
+    def made(path: Any, *rest: Any, dir_fd: Any = None) -> None:
+        make(path, *rest, dir_fd=dir_fd)
+        with contextlib.suppress(OSError):
+            new = stat(path, dir_fd=dir_fd)
+            locks = Path(tempfile.gettempdir(), "groundup-locks")
+            unlink(locks / f"{new.st_dev:x}-{new.st_ino:x}")
+
+    os.mkdir = made
+    os.supports_dir_fd.add(made)
 
 
 def _play_home() -> None:
