@@ -160,13 +160,13 @@ def test_a_built_page_keeps_options_whole_and_ends_figures_on_the_right() -> Non
 
     right = ' style="text-align: right;"'
     written = table(
-        "<th>n</th><th>loss</th><th>of</th>",
+        "<th></th><th>loss</th><th>of</th>",
         "<td>1</td><td>1.5</td><td>2</td>",
         "<td>2</td><td><strong>12</strong></td><td>two</td>",
         "<td>3</td><td></td><td></td>",
     )
     assert typeset_page(written) == table(
-        f"<th>n</th><th{right}>loss</th><th>of</th>",
+        f"<td></td><th{right}>loss</th><th>of</th>",
         f"<td>1</td><td{right}>1.5</td><td>2</td>",
         f"<td>2</td><td{right}><strong>12</strong></td><td>two</td>",
         f"<td>3</td><td{right}></td><td></td>",

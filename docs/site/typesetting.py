@@ -3,7 +3,8 @@
 options     `--quick` stays whole: a browser would break a line after its hyphens
 names       `groundup.data.batches` breaks after a dot or an underscore
 per cent    a figure stays beside its sign
-tables      a column of figures ends on the right, but for the first column, which names the rows
+tables      a column of figures ends on the right, but for the first column, which names the rows;
+            a title without words is no title
 """
 
 import re
@@ -34,6 +35,7 @@ def typeset_page(text: str) -> str:
         text,
     )
     text = _NAME.sub(lambda name: re.sub(r"[._](?=\w)", r"\g<0><wbr>", name[0]), text)
+    text = text.replace("<th></th>", "<td></td>")
     return _TABLE.sub(lambda table: _aligned(table[0]), text)
 
 
