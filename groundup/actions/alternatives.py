@@ -23,13 +23,15 @@ def alternatives(
     Times are tried before days; none is before `today`, and a slot for a day that is past has no
     alternatives. `slots`: those that are asked again; `held`: what was said, the refused values
     with it; `goes_on`: whether the action would go on with other values.
-    None: no time or day of them was said, or none near it is possible.
+    None: no time or day of them was said, or fewer than two near it are possible. One alone may be
+    what the action knows and asks for as a proof ("On which day is your appointment?").
 
     >>> time = Slot("time", "time", ask="At what time?", most="20:30")
     >>> held, today = {"time": HeldValue("19:00", "message")}, datetime.date(2026, 12, 4)
     >>> slot, times = alternatives([time], held, today, lambda held: held["time"].value > "18:30")
     >>> times
     ('19:30', '20:00', '20:30')
+    >>> alternatives([time], held, today, lambda held: held["time"].value == "20:30")
     """
     for slot in sorted(slots, key=lambda slot: slot.type != "time"):
         if slot.name not in held or slot.past:
@@ -42,7 +44,7 @@ def alternatives(
                     found.append(value)
                 if len(found) == MOST:
                     break
-            if found:
+            if len(found) > 1:
                 return slot, tuple(sorted(found))
     return None
 

@@ -223,14 +223,14 @@ class SlotFilling:
         values = in_sentences(progress.held, progress.bound)
         again: tuple[str, ...] = ()
         if rule is not None:
-            text = fill(rule.say, values)
+            text, sql = fill(rule.say, values), rule.refuse_if
             if not rule.ends:
-                again = rule.ask_again or self.world.parameters(rule.refuse_if)
+                again = rule.ask_again or self.world.parameters(sql)
         else:
             assert lookup is not None
-            text = fill(lookup.missing, values)
+            text, sql = fill(lookup.missing, values), lookup.sql
             held = self.state.values
-            again = tuple(each for each in self.world.parameters(lookup.sql) if each in held)
+            again = tuple(each for each in self.world.parameters(sql) if each in held)
         slots = [slot for slot in action.askable if slot.name in again]
         kind: TurnKind = "refused" if rule is not None else "ask"
         turn = ActionTurn(
@@ -245,7 +245,10 @@ class SlotFilling:
         self.state = replace(self.state, values=kept, set_aside=aside)
         asked = next((slot for slot in slots if slot.ask), slots[0])
         is_asked = text.endswith("?")
-        near = alternatives(slots, held, self.heard.today, partial(self._would_go_on, action))
+        near = None
+        if not self._asks_who(action, sql):
+            tried = partial(self._would_go_on, action)
+            near = alternatives(slots, held, self.heard.today, tried)
         if near is not None:
             asked, nearest = near
             turn = replace(turn, choices=tuple(shown(action, asked, each) for each in nearest))
@@ -257,6 +260,11 @@ class SlotFilling:
         elif asked.rows:
             text = f"{text} {self._question(replace(asked, ask=''), progress)}".rstrip()
         return self._asking(turn, asked, question or text, text)
+
+    def _asks_who(self, action: Action, sql: str) -> bool:
+        """Whether a query asks for a code or a name: what else it asks for may be a proof."""
+        asked = map(action.slot, self.world.parameters(sql))
+        return any(slot is not None and slot.type in ("code", "name") for slot in asked)
 
     def _possible(self, action: Action, choices: Sequence[str]) -> str:
         *others, last = choices

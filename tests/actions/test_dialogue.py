@@ -113,6 +113,21 @@ def test_a_name_that_the_world_knows_is_read_wherever_it_stands(tmp_path: Path) 
     assert other.kind == "ask" and other.text.endswith("Which child is it about?")
 
 
+def test_the_day_of_a_booking_is_told_to_nobody_who_has_to_know_it(cafe: Path) -> None:
+    file = cafe / "actions.toml"
+    proof = """
+[[actions.book_table.rules]]
+refuse_if = "SELECT :day != '2026-12-11'"
+say = "That is not the day. Which day?"
+ends = false
+"""
+    first = "[[actions.book_table.rules]]"
+    text = file.read_text()
+    file.write_text(text.replace(first, proof.strip() + "\n\n" + first, 1))
+    turn = Talker(ActionDesk(cafe, today=TODAY)).hear(WISH)
+    assert (turn.text, turn.choices) == ("That is not the day. Which day?", ())
+
+
 def test_rules_that_do_not_end_ask_their_slots_again(desk: ActionDesk) -> None:
     guest = Talker(desk)
     closed = guest.hear("Book a table for three people on 2026-12-25")
