@@ -19,6 +19,16 @@ for (const [name, chart] of Object.entries(charts)) {
   for (const select of selects) select.addEventListener("change", show);
 }
 
+// A figure that is wider than the screen scrolls, by the keyboard too.
+function makeReachable() {
+  for (const figure of document.querySelectorAll("figure")) {
+    if (figure.scrollWidth > figure.clientWidth) figure.tabIndex = 0;
+    else figure.removeAttribute("tabindex");
+  }
+}
+for (const event of ["load", "resize"]) addEventListener(event, makeReachable);
+document.addEventListener("toggle", makeReachable, true);
+
 function addSelect(place, choice, index) {
   const label = document.createElement("label");
   label.textContent = choice.name + " ";
