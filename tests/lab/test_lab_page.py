@@ -29,7 +29,7 @@ from groundup.model.heads import Classifier, LanguageModel, initialise
 from groundup.tokenizer.fast import Tokenizer
 from groundup.weights.catalog import CATALOG
 from groundup.weights.model_io import OpenModel, save_model
-from tests.page_faults import PAPER_PX, page_faults, print_faults
+from tests.page_faults import page_faults, print_faults
 
 TEXT = "To be, or not to be. To suffer the mind."
 MARKUP = "</script><script>alert(1)</script>"
@@ -387,11 +387,7 @@ def test_the_page_opens_offline_and_its_charts_react(
     assert after == pytest.approx(chosen["weights"][5][5]) != before
     assert page.locator("#attention .modebar-btn").all_inner_texts() == [""] * 4
     assert not page.locator("[data-title*=Share]").count()
-    assert page_faults(page) == []
-    page.set_viewport_size({"width": PAPER_PX, "height": 900})
-    page.wait_for_timeout(700)  # Plotly draws a chart anew some time after its width has changed
-    assert print_faults(page) == []
-    page.set_viewport_size({"width": width, "height": 900})
+    assert page_faults(page) == print_faults(page) == []
     for part in page.locator("#steps img").all():  # each wholly inside its figure
         figure, box = page.locator("#steps figure").bounding_box(), part.bounding_box()
         assert figure["x"] <= box["x"]

@@ -48,7 +48,7 @@ def chat(house: Any, opened: Callable[..., Any]) -> Callable[..., Any]:
         model: str = "tiny", *, temperature: float = 0, longest: int = 400, **view: Any
     ) -> Any:
         page = opened(house.address, **view)
-        page.locator("#chat-model option").first.wait_for(state="attached")
+        page.locator("#chat-model option:not([disabled])").first.wait_for(state="attached")
         page.locator("#chat-model").select_option(model)
         page.locator("#settings summary").click()
         page.locator("#option-temperature").fill(str(temperature))
@@ -198,7 +198,7 @@ def test_each_token_tells_its_probability_and_what_else_it_could_have_been(
 def test_everything_can_be_done_with_keys_alone(chat: Callable[..., Any]) -> None:
     page = chat("parrot")
     page.reload()
-    page.locator("#chat-model option").first.wait_for(state="attached")
+    page.locator("#chat-model option:not([disabled])").first.wait_for(state="attached")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")  # skip to the question
     page.keyboard.type("Go.")
@@ -302,7 +302,7 @@ def test_a_server_that_is_gone_is_said_in_words(
     own = serve(str(models / "tiny"))
     page = browser.new_page()
     page.goto(own.address)
-    page.locator("#chat-model option").first.wait_for(state="attached")
+    page.locator("#chat-model option:not([disabled])").first.wait_for(state="attached")
     own.kill()
     page.locator("#question").fill("To be")
     page.keyboard.press("Enter")
