@@ -32,6 +32,9 @@ def alternatives(
     >>> times
     ('19:30', '20:00', '20:30')
     >>> alternatives([time], held, today, lambda held: held["time"].value == "20:30")
+    >>> date, held = Slot("date", "date", ask="When?"), {"date": HeldValue("9999-12-31", "message")}
+    >>> alternatives([date], held, today, lambda held: True)[1]
+    ('9999-12-28', '9999-12-29', '9999-12-30')
     """
     for slot in sorted(slots, key=lambda slot: slot.type != "time"):
         if slot.name not in held or slot.past:
@@ -59,6 +62,7 @@ def _candidates(slot: Slot, refused: str, today: datetime.date) -> Iterator[list
             yield [f"{minute // 60:02}:{minute % 60:02}" for minute in near]
     if slot.type == "date":
         distances = sorted(range(-_NEAR_DAYS, _NEAR_DAYS + 1), key=lambda days: (abs(days), -days))
-        day = datetime.date.fromisoformat(refused)
-        days = [day + datetime.timedelta(days=each) for each in distances if each]
-        yield [each.isoformat() for each in days if each >= today]
+        day = datetime.date.fromisoformat(refused).toordinal()
+        possible = range(today.toordinal(), datetime.date.max.toordinal() + 1)
+        days = [day + each for each in distances if each and day + each in possible]
+        yield [datetime.date.fromordinal(each).isoformat() for each in days]

@@ -268,7 +268,7 @@ class SlotFilling:
 
     def _possible(self, action: Action, choices: Sequence[str]) -> str:
         *others, last = choices
-        values = f"{', '.join(others)} {action.say('or')} {last}" if others else last
+        values = f"{', '.join(others)} {action.say('or')} {last}"
         return action.say("possible", values=values)
 
     def _would_go_on(self, action: Action, held: Mapping[str, HeldValue]) -> bool:
