@@ -125,7 +125,6 @@ def watch(page: Any, address: str) -> None:
 
 def picture(address: str, shown: str) -> bytes:
     """Return the picture of a page, in few colours."""
-    from PIL import Image
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -139,6 +138,13 @@ def picture(address: str, shown: str) -> bytes:
             {"chat": chat, "watch": watch}[shown](page, address)
         taken = page.screenshot()
         browser.close()
+    return in_few_colours(taken)
+
+
+def in_few_colours(taken: bytes) -> bytes:
+    """Return a screenshot as a smaller PNG."""
+    from PIL import Image
+
     made = io.BytesIO()
     Image.open(io.BytesIO(taken)).convert("RGB").quantize(COLOURS).save(made, "png", optimize=True)
     return made.getvalue()

@@ -6,12 +6,11 @@ BUILD is a finished build. Needs Playwright with Chromium (the system's, else `p
 """
 
 import argparse
-import io
 import shutil
 from pathlib import Path
 from typing import Any
 
-from page_picture import COLOURS, ROOT
+from page_picture import ROOT, in_few_colours
 
 SCREENS = {"report": (980, ".contents"), "report-narrow": (390, ".shown-texts")}
 """Of each picture the width of the page, and the last element that is on it."""
@@ -38,13 +37,9 @@ def pictures(report: Path) -> dict[str, bytes]:
 
 def _until(page: Any, last: str) -> bytes:
     """The page from its top to the end of an element, in few colours."""
-    from PIL import Image
-
     end = page.locator(last).first.evaluate("e => e.getBoundingClientRect().bottom")
     clip = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": end + MARGIN}
-    taken, made = Image.open(io.BytesIO(page.screenshot(clip=clip))), io.BytesIO()
-    taken.convert("RGB").quantize(COLOURS).save(made, "png", optimize=True)
-    return made.getvalue()
+    return in_few_colours(page.screenshot(clip=clip))
 
 
 def main() -> None:
