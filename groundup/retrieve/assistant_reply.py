@@ -12,6 +12,7 @@ from groundup.retrieve.answer import Answer, AnswerWriter, Part, QuestionReading
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant_actions import action_entry
 from groundup.retrieve.notes import Note
+from groundup.retrieve.related import related_sources
 
 ReplyKind = Literal["answer", "refusal", "small_talk", "person", "emergency", "self_harm", "action"]
 
@@ -72,6 +73,11 @@ class AssistantReply(Answer):
         """The reply as it is read."""
         return "\n".join([*self.opening, *map(part_text, self.parts), *self.closing])
 
+    @property
+    def related(self) -> list[int]:
+        """The numbers of sources that may hold what the reply lacks (`related.py`)."""
+        return related_sources(self) if self.kind in ("answer", "refusal") else []
+
     def to_plain(self) -> JsonObject:
         """Return JSON values."""
         return {**super().to_plain(), **self.kind_to_plain()}
@@ -79,7 +85,12 @@ class AssistantReply(Answer):
     def kind_to_plain(self) -> JsonObject:
         """Return as JSON values what only an assistant's reply has."""
         action = self.action and action_entry(self.action)
-        return {"kind": self.kind, "summary": list(self.summary), "action": action}
+        return {
+            "kind": self.kind,
+            "summary": list(self.summary),
+            "action": action,
+            "related": self.related,
+        }
 
 
 def nothing_read(question: str) -> QuestionReading:

@@ -157,6 +157,18 @@ def _in_band(table: Table | None, inside: float, fit: Callable[[str], int]) -> f
     return 1.0
 
 
+def is_in_band(question: str, table: Table, today: date) -> bool:
+    """Whether a table has a column of bands of which some hold what is asked and some don't."""
+    return any(
+        HOLDS in fits and MISSES in fits
+        for fit in (
+            lambda cell: fit_of_number(question, cell),
+            lambda cell: fit_of_date(question, cell, today),
+        )
+        for fits in (_fits(table, place, fit) for place in range(len(table.rows[table.row])))
+    )
+
+
 def _fits(table: Table, place: int, fit: Callable[[str], int]) -> list[int]:
     """Return how the cells of a column fit; a row that has no such cell has an empty one."""
     return [fit("".join(row[place : place + 1])) for row in table.rows]

@@ -35,6 +35,7 @@ from groundup.retrieve.cite import (
 )
 from groundup.retrieve.document_dates import is_later
 from groundup.retrieve.follow_up import own_words
+from groundup.retrieve.open_rows import open_rows
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.question_terms import focus_words
 from groundup.retrieve.referents import of_section_spoken_of, with_referent
@@ -46,7 +47,7 @@ from groundup.retrieve.scored_statements import (
     same_table,
     table_of,
 )
-from groundup.retrieve.table_rows import answer_in_words, cells, joined_in_words
+from groundup.retrieve.table_rows import ROWS_APART, answer_in_words, cells, joined_in_words
 
 # Of the best value: what a sentence needs that has the word which a follow-up changes, one among
 # which is chosen, a row that is of what is asked, an exception that the question names.
@@ -136,7 +137,7 @@ def compose(
         if is_later(date_of(each.passage), date_of(best.passage), today):
             others = [best, *(other for other in others if other is not each)]
             best = each
-    quotes = [_quote(best, question)]
+    quotes = [(not others and open_rows(best, found, question, today)) or _quote(best, question)]
     qualifying = (
         _instead(best, found, question)
         or _exception(best, found, question)
@@ -275,6 +276,8 @@ def both_said(first: Quote, second: Quote) -> Quote:
     """
     if not first.in_words or first.in_words == second.in_words or first.table is None:
         return first
+    if ROWS_APART in first.in_words or ROWS_APART in second.in_words:
+        return max(first, second, key=lambda each: len(each.in_words))
     return replace(first, in_words=joined_in_words(first.table, first.in_words, second.in_words))
 
 

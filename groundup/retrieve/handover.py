@@ -10,6 +10,7 @@ from groundup.retrieve.assistant_reply import AssistantReading, Search
 from groundup.retrieve.cite import Quote, quote_of, statements
 from groundup.retrieve.evidence import contact_detail
 from groundup.retrieve.refusals import small_talk
+from groundup.retrieve.related import related_sources
 from groundup.retrieve.requests_to_reader import Requests, without_requests
 from groundup.retrieve.scope import wants_person
 from groundup.tokenizer.chat import Message
@@ -71,10 +72,12 @@ def _quoted_contact(search: Search, texts: AssistantTexts) -> tuple[Quote, Quest
 
 
 def _with_quote(reading: QuestionReading, quote: Quote, found: QuestionReading) -> QuestionReading:
-    """Return a reading with a quotation of another one, and of its own sources the nearest."""
-    kept = [(found, quote.source)]
-    if reading.nearest is not None:
-        kept.append((reading, reading.nearest.source))
+    """Return a reading with a quotation of another one, and of its own sources the nearest and
+    those that are related.
+    """
+    nearest = [reading.nearest.source] if reading.nearest else []
+    own = list(dict.fromkeys([*nearest, *related_sources(reading.answer())]))
+    kept = [(found, quote.source), *((reading, number) for number in own)]
     sources = tuple(each.sources[number - 1] for each, number in kept)
     requests: Requests = tuple(
         each.requests[number - 1] if each.requests else () for each, number in kept
@@ -84,7 +87,7 @@ def _with_quote(reading: QuestionReading, quote: Quote, found: QuestionReading) 
         reading,
         sources=sources,
         requests=requests,
-        values=(),
+        values=(0.0, *(reading.values[number - 1] for number in own if reading.values)),
         about=sources[:1],
         quotes=(replace(quote, source=1, head=head),),
         nearest=reading.nearest and replace(reading.nearest, source=2),

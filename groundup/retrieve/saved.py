@@ -22,7 +22,7 @@ from groundup.retrieve.answer import Answer
 from groundup.retrieve.doc_files import doc_files, read_documents
 from groundup.retrieve.given_passages import GivenPassages
 from groundup.retrieve.index import Index, IndexConfig
-from groundup.retrieve.table_rows import says_row
+from groundup.retrieve.table_rows import says_rows
 from groundup.tokenizer.spec import well_formed
 
 FORMAT, VERSION = "groundup answer", 2
@@ -124,7 +124,7 @@ def _spans(quote: Mapping[str, Any]) -> list[Span]:
 def _is_in_words(quote: Mapping[str, Any]) -> bool:
     """Whether the words for a row of a table are those of the quoted row and of its head."""
     head = str(quote["head"]["text"]) if quote.get("head") else ""
-    return says_row(str(quote["in_words"]), head, str(quote["text"]))
+    return says_rows(str(quote["in_words"]), head, str(quote["text"]))
 
 
 def _span(plain: Mapping[str, Any]) -> Span:

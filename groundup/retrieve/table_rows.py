@@ -12,7 +12,7 @@ quotation: `says_row` checks that it says no more than the row.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groundup.language.stop_words import STOP_WORDS
 from groundup.language.terms import stems, words
@@ -130,6 +130,21 @@ def answer_in_words(table: Table, question: str, language: str) -> str:
     return _in_words(table.columns, values, [*named, *others])
 
 
+# On a page each stands on a line of its own.
+ROWS_APART = ";\n"
+
+
+def rows_in_words(table: Table, question: str, language: str) -> str:
+    r"""Return all rows in words, each as `answer_in_words` has it.
+
+    >>> rows = (("Adult", "£9", "any"), ("Child", "£4", "under 16"))
+    >>> rows_in_words(Table(("Ticket", "Price", "Age"), rows, 0), "What price is a ticket?", "en")
+    'Adult: £9 (Price);\nChild: £4 (Price)'
+    """
+    tables = (replace(table, row=row) for row in range(len(table.rows)))
+    return ROWS_APART.join(answer_in_words(each, question, language) for each in tables)
+
+
 def _filled(values: Sequence[str]) -> list[int]:
     """Return the places of the values; those of dashes only where there is nothing else."""
     filled = [place for place in range(1, len(values)) if values[place]]
@@ -198,14 +213,28 @@ def says_row(said: str, head: str, row: str) -> bool:
     return not said
 
 
+def says_rows(said: str, head: str, rows: str) -> bool:
+    r"""Whether a phrase is one row of a table in words, or several in their order.
+
+    >>> rows = "| Crown | £690 |\n| Filling; white | £95 |"
+    >>> said = ROWS_APART.join(("Crown: £690", "Filling; white: £95"))
+    >>> says_rows(said, "", rows), says_rows("Crown: £690", "", rows)
+    (True, False)
+    """
+    parts, lines = said.split(ROWS_APART), rows.splitlines()
+    if len(parts) != len(lines):
+        return False
+    return all(says_row(part, head, line) for part, line in zip(parts, lines, strict=True))
+
+
 def _named(table: Table, question: str, language: str) -> list[int]:
     """Return the columns that a question names, those with most of their words first."""
-    of_columns = [_terms(name, language) for name in table.columns]
+    of_columns = [cell_terms(name, language) for name in table.columns]
     if len(of_columns) < 3:
         return []
     shared = set.intersection(*map(set, of_columns[1:]))
-    asked = _terms(_PHRASE.sub(" ", question), language) - shared
-    asked -= _terms(table.rows[table.row][0], language)
+    asked = cell_terms(_PHRASE.sub(" ", question), language) - shared
+    asked -= cell_terms(table.rows[table.row][0], language)
     matched = {
         place: len(asked & names)
         for place, names in enumerate(of_columns)
@@ -227,10 +256,10 @@ def _is_named_alone(
     """
     if len(named) != 1 or _TURNS.search(question):
         return False
-    columns = [_terms(name, language) for name in table.columns]
+    columns = [cell_terms(name, language) for name in table.columns]
     shared = set.intersection(*map(set, columns[1:]))
     own = columns[named[0]] - shared
-    if not own <= _terms(question, language) or all(term.isdigit() for term in own):
+    if not own <= cell_terms(question, language) or all(term.isdigit() for term in own):
         return False
     if _IS_NOT.match(table.rows[table.row][named[0]]):
         return False
@@ -252,7 +281,8 @@ def _of_kind(values: Sequence[str], question: str, filled: Sequence[int]) -> lis
     return chosen if len(chosen) < len(filled) else []
 
 
-def _terms(text: str, language: str) -> set[str]:
+def cell_terms(text: str, language: str) -> set[str]:
+    """Return the stems of a text's words but those of grammar; numbers up to twelve as digits."""
     stops = STOP_WORDS.get(language, STOP_WORDS["en"])
     found = [_AS_DIGITS.get(word, word) for word in words(text) if word not in stops]
     return set(stems(found, language))

@@ -20,6 +20,7 @@ from groundup.actions.desk import ActionDesk
 from groundup.engine.events import ChatEvent, FinishReason
 from groundup.engine.request import Request
 from groundup.engine.stream import earliest, longest_beginning
+from groundup.language.messages import message
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.retrieve.answer import (
     Answer,
@@ -32,7 +33,7 @@ from groundup.retrieve.answer import (
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant import read_conversation, searching
 from groundup.retrieve.assistant_actions import hear_by_meaning
-from groundup.retrieve.assistant_reply import AssistantReading, reply_parts
+from groundup.retrieve.assistant_reply import AssistantReading, AssistantReply, reply_parts
 from groundup.retrieve.caller import Caller
 from groundup.retrieve.danger import DangerIn, hears_danger
 from groundup.retrieve.generation import Draft, Omitted, Prompted, make_prompt, passages_that_fit
@@ -353,8 +354,9 @@ class SourcedText:
         async for part in self.answer:
             is_last = isinstance(part, Answer)
             text = _text_with(text, part)
-            if isinstance(part, Answer) and self.lists_sources and part.cited:
-                text = "\n".join([text, "", *source_list(part)])
+            if isinstance(part, Answer) and self.lists_sources:
+                listed = source_list(part, self.answer.request.texts)
+                text = "\n".join([text, "", *listed] if listed else [text])
             end, reason = len(text), self._reason() if is_last else None
             stopped = earliest(text, stop)
             if stopped is not None:
@@ -378,15 +380,22 @@ class SourcedText:
         return "length" if limited and self.answer.last_event.finish_reason == "length" else "stop"
 
 
-def source_list(answer: Answer) -> list[str]:
-    """Return a line for each cited source: "[1] Cards > Lost cards (cards.md)"."""
-    lines = []
-    for number in answer.cited:
+def source_list(answer: Answer, texts: AssistantTexts | None) -> list[str]:
+    """Return a line for each cited source, "[1] Cards > Lost cards (cards.md)", and of an
+    assistant's reply one that names those that are related.
+    """
+
+    def place(number: int) -> str:
         names = passage_names(answer.sources[number - 1])
-        place = (
-            names.document if names.title == names.document else f"{names.title} ({names.document})"
-        )
-        lines.append(f"[{number}] {place}")
+        if names.title == names.document:
+            return names.document
+        return f"{names.title} ({names.document})"
+
+    lines = [f"[{number}] {place(number)}" for number in answer.cited]
+    if texts is not None and isinstance(answer, AssistantReply) and answer.related:
+        key = "see_also" if answer.found else "comes_nearest"
+        named = "; ".join(map(place, answer.related))
+        lines.append(f"{message(texts.language, 'page', key)} {named}")
     return lines
 
 

@@ -21,7 +21,8 @@ POST /groundup/ask                    {"index", "question", "model": name or nul
                                       its context), "evidence", "least_evidence", "operating_point",
                                       "promise", "promised" (whether the promise covers it),
                                       "nearest", "missing" and "refusal" ({"kind", "text"}) of what
-                                      is not found, "kind" and "summary" of an assistant's reply,
+                                      is not found, "kind", "summary" and "related" (numbers of
+                                      sources that are near) of an assistant's reply,
                                       "reply" (the number to rate it by, where that is kept), ...};
                                       or {"error": {...}}
 POST /groundup/feedback               {"reply": the "reply" of the last line of /groundup/ask,

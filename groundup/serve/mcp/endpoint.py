@@ -212,7 +212,8 @@ async def _ask(server: ModelServer, arguments: JsonObject) -> CallToolResult:
         parts = [part async for part in found]
     answer = parts[-1]
     assert isinstance(answer, Answer)
-    text = "\n".join([answer.text, *(["", *source_list(answer)] if answer.cited else [])])
+    listed = source_list(answer, request.texts)
+    text = "\n".join([answer.text, *(["", *listed] if listed else [])])
     entries = source_entries(name, found.reading.sources, found.reading.requests)
     cited = [each for each in entries if each["number"] in answer.cited]
     kind: dict[str, Any] = {

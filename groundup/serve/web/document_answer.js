@@ -91,7 +91,9 @@ export class DocumentAnswer {
     this.waiting.hidden = !this.model;
   }
 
-  #whole({ found, answer, cited, outdated, nearest, missing, promise, promised, operating_point, kind, summary = [], action = null, reply }) {
+  #whole(part) {
+    const { found, answer, cited, outdated, nearest, missing, promise, promised } = part;
+    const { operating_point, kind, summary = [], action = null, reply, related = [] } = part;
     [this.kind, this.summary, this.action, this.number] = [kind, summary, action, reply];
     this.isEnded = true;
     const isToldRate = !this.isReply || operating_point === "promised"; // a customer reads where it is not covered
@@ -99,13 +101,26 @@ export class DocumentAnswer {
     if (!found && operating_point === "promised") this.promise = say("only_promised");
     this.changed = outdated ? counted("outdated", outdated) : "";
     this.text = answer;
-    if (this.isReply) this.beside.hidden = !cited.length;
+    if (this.isReply) {
+      this.beside.hidden = !cited.length;
+      if (related.length) this.said.append(this.#related(related, found));
+    }
     else if (!found) {
       this.beside.setAttribute("aria-label", NEAREST);
       this.beside.querySelector("h4").textContent = NEAREST;
       refill(this.said, node("p", { class: "not-found" }, answer), this.#nearest(nearest, missing));
     }
     for (const item of this.list.children) item.classList.toggle("uncited", !cited.includes(Number(item.dataset.source)));
+  }
+
+  /** Sections that may hold what the answer lacks, each opened by its button. */
+  #related(numbers, found) {
+    const sources = this.sources.filter(({ number }) => numbers.includes(number));
+    const opened = sources.map(({ number, title, url }) => {
+      const name = say("source", { number, document: title });
+      return [" ", button(title, () => openPassage(url), { class: "source", "aria-label": name })];
+    });
+    return node("p", { class: "related" }, say(found ? "see_also" : "comes_nearest"), opened);
   }
 
   #nearest(nearest, missing) {

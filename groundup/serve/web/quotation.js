@@ -13,7 +13,7 @@ const read = (quote) => quote.plain || quote.text;
 
 /** The element of a quotation; `cite` is the button with the number of its source. */
 export function quotation(quote, cite) {
-  if (quote.in_words) return node("div", { class: `row-said ${quote.role}` }, node("p", {}, withNumber(quote.in_words, cite)), quote.table ? tableOf(quote.table) : null);
+  if (quote.in_words) return rowSaid(quote, cite);
   if (quote.is_code) return node("div", { class: quote.role }, codeHead(quote, cite), rendered({ tag: "pre", language: "", children: [{ text: quote.text, at: 0 }] }, []));
   const lines = read(quote).split(/\n\s*/).filter((line) => line.trim());
   if (lines.length > 1 && lines.slice(1).every((line) => ITEM.test(line))) {
@@ -22,6 +22,15 @@ export function quotation(quote, cite) {
   }
   if (quote.head && ITEM.test(quote.text)) return listed(read(quote.head), [read(quote)], quote.role, cite);
   return node("blockquote", { class: quote.role }, withNumber(quoted(quote.head ? `${read(quote.head)} … ${read(quote)}` : read(quote).replace(ITEM, "")), cite));
+}
+
+/** A row of a table in words, or each of several on a line, above the table. */
+function rowSaid({ in_words, role, table }, cite) {
+  const said = in_words.split("\n");
+  const last = said.pop();
+  const lines = [...said.map((line) => node("p", {}, line.replace(/;$/, ""))), node("p", {}, withNumber(last, cite))];
+  const shown = said.length && table ? { ...table, row: -1 } : table;
+  return node("div", { class: `row-said ${role}` }, lines, shown ? tableOf(shown) : null);
 }
 
 /** The line that code belongs to, or the number alone. */

@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,8 @@ def test_a_client_over_stdio(keyed: Keyed) -> None:
         async with mcp.Client(started) as client:
             await conversation(client)
 
-    asyncio.run(run_it())
+    with ThreadPoolExecutor(1) as pool:  # a browser test before leaves its loop in this thread
+        pool.submit(asyncio.run, run_it()).result()
 
 
 def test_a_key_sees_the_tools_and_documents_of_its_own(keyed: Keyed) -> None:

@@ -1,0 +1,76 @@
+"""A question on a table that names none of its rows is answered by all of them."""
+
+import pytest
+
+from groundup.retrieve.composition import both_said, compose
+from groundup.retrieve.passages import Passage
+from groundup.retrieve.table_rows import says_rows
+
+TEXT = (
+    "| Branch | Saturday | Lift |\n| --- | --- | --- |\n| Brookend | 9 am to 1 pm | yes |\n"
+    "| Hawkley | closed | no |\n| Old Mill | 9 am to noon | no |\n"
+)
+BRANCHES = Passage(1, TEXT, "Branches", "a", "a", "a", "", 0, len(TEXT), "en", 1)
+ALL = [
+    "Brookend: 9 am to 1 pm (Saturday)",
+    "Hawkley: closed (Saturday), no (Lift)",
+    "Old Mill: 9 am to noon (Saturday)",
+]
+
+
+def shown(question: str, *values: float, passage: Passage = BRANCHES) -> list[str]:
+    quote = compose(question, [passage], [values])[0]
+    assert quote.head is not None and passage.text[quote.start : quote.end] == quote.text
+    assert says_rows(quote.in_words, quote.head.text, quote.text)
+    return [line.removesuffix(";") for line in quote.in_words.split("\n")]
+
+
+@pytest.mark.parametrize(
+    ("question", "values"),
+    [
+        ("when does the branch close on Saturday?", (1.0, 0.5, 0.2)),
+        ("when do you close on Saturday?", (1.0, 0.95, 0.2)),
+    ],
+)
+def test_all_rows_answer_where_none_is_named(question: str, values: tuple[float, ...]) -> None:
+    assert shown(question, *values) == ALL
+
+
+@pytest.mark.parametrize(
+    ("question", "values"),
+    [
+        ("when does the Brookend branch close on Saturday?", (1.0, 0.95, 0.2)),
+        ("when do you close on Saturday?", (1.0, 0.7, 0.2)),
+    ],
+)
+def test_one_row_answers_that_is_named_or_that_the_reader_means(
+    question: str, values: tuple[float, ...]
+) -> None:
+    assert shown(question, *values) == ALL[:1]
+
+
+def test_a_long_table_stays_with_its_best_row() -> None:
+    text = TEXT + "".join(f"| Place {letter} | closed | no |\n" for letter in "abcdef")
+    passage = Passage(1, text, "Branches", "a", "a", "a", "", 0, len(text), "en", 1)
+    assert shown("when does the branch close on Saturday?", *[1.0] * 9, passage=passage) == ALL[:1]
+
+
+def test_a_row_in_a_band_that_is_asked_for_stands_alone() -> None:
+    text = "| Age | Entry |\n| --- | --- |\n| Under 5 | free |\n| 5 to 15 | £4 |\n"
+    passage = Passage(1, text, "Entry", "a", "a", "a", "", 0, len(text), "en", 1)
+    assert shown("how much at that age, he is nine?", 1.0, 1.0, passage=passage) == [
+        "5 to 15: £4 (Entry)"
+    ]
+
+
+def test_of_two_parts_on_one_table_the_one_with_all_rows_stays() -> None:
+    one = compose("does Brookend have a lift?", [BRANCHES], [[1.0, 0.2, 0.2]])[0]
+    every = compose("when does the branch close on Saturday?", [BRANCHES], [[1.0, 0.5, 0.2]])[0]
+    assert both_said(one, every) == both_said(every, one) == every
+
+
+def test_words_for_several_rows_say_each_of_them() -> None:
+    rows = "| Brookend | 9 am |\n| Hawkley | closed |"
+    assert says_rows("Brookend: 9 am;\nHawkley: closed", "", rows)
+    assert not says_rows("Brookend: 9 am;\nHawkley: 9 am", "", rows)
+    assert not says_rows("Brookend: 9 am", "", rows)
