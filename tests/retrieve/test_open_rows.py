@@ -13,7 +13,7 @@ TEXT = (
 BRANCHES = Passage(1, TEXT, "Branches", "a", "a", "a", "", 0, len(TEXT), "en", 1)
 ALL = [
     "Brookend: 9 am to 1 pm (Saturday)",
-    "Hawkley: closed (Saturday), no (Lift)",
+    "Hawkley: closed (Saturday)",
     "Old Mill: 9 am to noon (Saturday)",
 ]
 

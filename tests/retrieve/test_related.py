@@ -59,7 +59,7 @@ def test_none_is_related_that_asks_something_of_its_reader_or_where_all_is_answe
 def test_a_refusal_with_a_quoted_contact_keeps_the_related_sections() -> None:
     refused = reading((0.1, 0.05, 0.04, 0.08), found=False)
     contact = quote_of(SOURCES[1], 1, statements(SOURCES[1])[0])
-    known = replace(refused, sources=SOURCES[1:2], quotes=(contact,))
+    known = replace(refused, sources=SOURCES[1:2], quotes=(contact,), requests=((),))
 
     def search(question: str, passages: int | None = None) -> QuestionReading:
         return known

@@ -24,13 +24,13 @@ export function quotation(quote, cite) {
   return node("blockquote", { class: quote.role }, withNumber(quoted(quote.head ? `${read(quote.head)} … ${read(quote)}` : read(quote).replace(ITEM, "")), cite));
 }
 
-/** A row of a table in words, or each of several on a line, above the table. */
+/** A row of a table in words above its table; where all rows answer, the table alone. */
 function rowSaid({ in_words, role, table }, cite) {
-  const said = in_words.split("\n");
-  const last = said.pop();
-  const lines = [...said.map((line) => node("p", {}, line.replace(/;$/, ""))), node("p", {}, withNumber(last, cite))];
-  const shown = said.length && table ? { ...table, row: -1 } : table;
-  return node("div", { class: `row-said ${role}` }, lines, shown ? tableOf(shown) : null);
+  const isWhole = table && in_words.includes("\n");
+  const shown = table && tableOf(isWhole ? { ...table, row: -1 } : table);
+  if (isWhole) shown.classList.add("whole");
+  const said = node("p", {}, isWhole ? cite : withNumber(in_words, cite));
+  return node("div", { class: `row-said ${role}` }, isWhole ? [shown, said] : [said, shown]);
 }
 
 /** The line that code belongs to, or the number alone. */

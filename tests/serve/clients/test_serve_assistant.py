@@ -127,6 +127,17 @@ def asked(clinic: Any, question: str, **fields: Any) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
+def test_sections_that_are_near_are_named_below(clinic: Any) -> None:
+    question = "can I bring my dog to a filling"
+    *_, last = asked(clinic, question)
+    first, *_ = asked(clinic, question)
+    titles = [first["sources"][number - 1]["title"] for number in last["related"]]
+    assert not last["found"] and titles[0] == "How to find us > Dogs"
+    with ollama.Client(clinic.address) as client:
+        said = client.chat("clinic", turn(question)).message.content
+    assert said is not None and "\n\nWhat comes nearest: How to find us > Dogs (" in said
+
+
 def test_citations_are_those_of_the_reply(clinic: Any) -> None:
     with openai.OpenAI(base_url=f"{clinic.address}/v1", api_key="x", max_retries=0) as own:
         message = own.responses.create(model="clinic", input=QUESTION).output[-1]

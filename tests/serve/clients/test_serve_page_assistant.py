@@ -124,6 +124,16 @@ def test_the_number_of_a_source_opens_its_place_and_closing_goes_back(
     assert page.evaluate("document.activeElement.className") == "cite"
 
 
+def test_a_refusal_names_the_sections_that_come_nearest(view: Callable[..., Any]) -> None:
+    page = view()
+    related = ask(page, "can I bring my dog to a filling").locator(".related")
+    assert related.inner_text().startswith("What comes nearest: How to find us > Dogs")
+    related.get_by_role("button").first.click()
+    passage = page.locator("#passage")
+    passage.wait_for()
+    assert "dog" in passage.inner_text()
+
+
 def test_by_keyboard_an_example_leads_on_to_its_answer(view: Callable[..., Any]) -> None:
     page = view()
     page.keyboard.press("Tab")
