@@ -45,7 +45,7 @@ def plain(text: str) -> str:
 
 
 def main() -> None:
-    """Print the counts by firm and kind of question."""
+    """Print the counts by half of the firms and kind of question."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--each", action="store_true", help="print each question, too")
     parser.add_argument("--encoder", default=ENCODER, help="of the second reader, or none")
@@ -56,16 +56,16 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             made_by = (None, arguments.encoder)
             groundup.index(firm / "documents", folder, vectors=made_by, progress=Silent())
-            index = Index(folder)
-            vectors = vectors_for(AUTO, index.folder, "auto", Silent())
-            ranking = ranking_of(AUTO, vectors)
-            for line in (firm / "questions.jsonl").read_text("utf-8").splitlines():
-                asked = json.loads(line)
-                *_, answer = ask(index, asked["question"], rank_by=ranking, vectors=vectors)
-                what = outcome(asked, answer)
-                counts.setdefault(f"{half}, {asked['kind']}", Counter()).update([what])
-                if arguments.each:
-                    print(json.dumps([firm.name, asked["question"], what, answer.text]), flush=True)
+            with Index(folder) as index:
+                vectors = vectors_for(AUTO, index.folder, "auto", Silent())
+                ranking = ranking_of(AUTO, vectors)
+                for line in (firm / "questions.jsonl").read_text("utf-8").splitlines():
+                    asked = json.loads(line)
+                    *_, answer = ask(index, asked["question"], rank_by=ranking, vectors=vectors)
+                    what = outcome(asked, answer)
+                    counts.setdefault(f"{half}, {asked['kind']}", Counter()).update([what])
+                    if arguments.each:
+                        print(json.dumps([firm.name, asked["question"], what, answer.text]))
     for kind, found in sorted(counts.items()):
         print(f"{kind:<20}{found.total():>4}  {dict(found.most_common())}", flush=True)
 

@@ -242,7 +242,6 @@ class AssistantTalk:
 
     def reply(self, question: str) -> "JsonObject | None":
         """Print the reply, whose text joins the conversation; return what it says of an action."""
-        from groundup.language.messages import message
         from groundup.retrieve.assistant_reply import AssistantReply
         from groundup.tokenizer.chat import Message
 
@@ -256,12 +255,10 @@ class AssistantTalk:
         if self.as_json:
             print(json_safe(json_text(plain)), flush=True)
         else:
-            if part.related:
-                key = "see_also" if part.found else "comes_nearest"
-                related = [part.sources[number - 1] for number in part.related]
-                named = "; ".join(each.title or each.document for each in related)
-                said = message(self.assistant.texts.language, "page", key)
-                print(terminal_safe(f"  {said} {named}"))
+            language = self.assistant.texts.language
+            related = part.related_line(language, lambda each: each.title or each.document)
+            if related:
+                print(terminal_safe(f"  {related}"))
             print()
         action: JsonObject | None = plain["action"]
         return action

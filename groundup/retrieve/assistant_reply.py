@@ -8,10 +8,12 @@ from typing import Literal, Protocol
 
 from groundup.actions.state import ActionTurn
 from groundup.http.json_object import JsonObject
+from groundup.language.messages import message
 from groundup.retrieve.answer import Answer, AnswerWriter, Part, QuestionReading, answer_parts
 from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.assistant_actions import action_entry
 from groundup.retrieve.notes import Note
+from groundup.retrieve.passages import Passage
 from groundup.retrieve.related import related_sources
 
 ReplyKind = Literal["answer", "refusal", "small_talk", "person", "emergency", "self_harm", "action"]
@@ -77,6 +79,14 @@ class AssistantReply(Answer):
     def related(self) -> list[int]:
         """The numbers of sources that may hold what the reply lacks (`related.py`)."""
         return related_sources(self) if self.kind in ("answer", "refusal") else []
+
+    def related_line(self, language: str, name: Callable[[Passage], str]) -> str:
+        """Return the line that names the related sources, or "". `name`: how one is named."""
+        if not self.related:
+            return ""
+        key = "see_also" if self.found else "comes_nearest"
+        named = "; ".join(name(self.sources[number - 1]) for number in self.related)
+        return f"{message(language, 'page', key)} {named}"
 
     def to_plain(self) -> JsonObject:
         """Return JSON values."""

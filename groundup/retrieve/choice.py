@@ -17,7 +17,7 @@ what was tried and left out stands in docs/log.md.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
 
@@ -159,14 +159,24 @@ def _in_band(table: Table | None, inside: float, fit: Callable[[str], int]) -> f
 
 def is_in_band(question: str, table: Table, today: date) -> bool:
     """Whether a table has a column of bands of which some hold what is asked and some don't."""
-    return any(
-        HOLDS in fits and MISSES in fits
-        for fit in (
-            lambda cell: fit_of_number(question, cell),
-            lambda cell: fit_of_date(question, cell, today),
-        )
-        for fits in (_fits(table, place, fit) for place in range(len(table.rows[table.row])))
-    )
+    found = _fits_of_columns(question, table, today)
+    return any(HOLDS in fits and MISSES in fits for fits in found)
+
+
+def _fits_of_columns(question: str, table: Table, today: date) -> Iterator[list[int]]:
+    """Yield how the cells of each column fit, first by the numbers and then by the days of a
+    question.
+    """
+
+    def of_number(cell: str) -> int:
+        return fit_of_number(question, cell)
+
+    def of_day(cell: str) -> int:
+        return fit_of_date(question, cell, today)
+
+    for fit in (of_number, of_day):
+        for place in range(len(table.rows[table.row])):
+            yield _fits(table, place, fit)
 
 
 def _fits(table: Table, place: int, fit: Callable[[str], int]) -> list[int]:
@@ -212,18 +222,9 @@ def row_of_band(question: str, table: Table, today: date) -> int | None:
     >>> row_of_band("my son is nine", Table(("Who", "Entry"), rows, 2), date(2026, 11, 29))
     1
     """
-
-    def of_number(cell: str) -> int:
-        return fit_of_number(question, cell)
-
-    def of_day(cell: str) -> int:
-        return fit_of_date(question, cell, today)
-
-    for fit in (of_number, of_day):
-        for place in range(len(table.rows[table.row])):
-            fits = _fits(table, place, fit)
-            if fits[table.row] == MISSES and fits.count(HOLDS) == 1:
-                return fits.index(HOLDS)
+    for fits in _fits_of_columns(question, table, today):
+        if fits[table.row] == MISSES and fits.count(HOLDS) == 1:
+            return fits.index(HOLDS)
     return None
 
 

@@ -20,7 +20,6 @@ from groundup.actions.desk import ActionDesk
 from groundup.engine.events import ChatEvent, FinishReason
 from groundup.engine.request import Request
 from groundup.engine.stream import earliest, longest_beginning
-from groundup.language.messages import message
 from groundup.packs.assistant_texts import AssistantTexts
 from groundup.retrieve.answer import (
     Answer,
@@ -385,17 +384,15 @@ def source_list(answer: Answer, texts: AssistantTexts | None) -> list[str]:
     assistant's reply one that names those that are related.
     """
 
-    def place(number: int) -> str:
-        names = passage_names(answer.sources[number - 1])
+    def place(passage: Passage) -> str:
+        names = passage_names(passage)
         if names.title == names.document:
             return names.document
         return f"{names.title} ({names.document})"
 
-    lines = [f"[{number}] {place(number)}" for number in answer.cited]
-    if texts is not None and isinstance(answer, AssistantReply) and answer.related:
-        key = "see_also" if answer.found else "comes_nearest"
-        named = "; ".join(map(place, answer.related))
-        lines.append(f"{message(texts.language, 'page', key)} {named}")
+    lines = [f"[{number}] {place(answer.sources[number - 1])}" for number in answer.cited]
+    if texts is not None and isinstance(answer, AssistantReply):
+        lines += filter(None, [answer.related_line(texts.language, place)])
     return lines
 
 

@@ -104,8 +104,7 @@ export class DocumentAnswer {
     if (this.isReply) {
       this.beside.hidden = !cited.length;
       if (related.length) this.said.append(this.#related(related, found));
-    }
-    else if (!found) {
+    } else if (!found) {
       this.beside.setAttribute("aria-label", NEAREST);
       this.beside.querySelector("h4").textContent = NEAREST;
       refill(this.said, node("p", { class: "not-found" }, answer), this.#nearest(nearest, missing));

@@ -27,7 +27,7 @@ export function quotation(quote, cite) {
 /** A row of a table in words above its table; where all rows answer, the table alone. */
 function rowSaid({ in_words, role, table }, cite) {
   const isWhole = table && in_words.includes("\n");
-  const shown = table && tableOf(isWhole ? { ...table, row: -1 } : table);
+  const shown = table && (isWhole ? tableOf({ ...table, row: -1 }, say("whole_table")) : tableOf(table));
   if (isWhole) shown.classList.add("whole");
   const said = node("p", {}, isWhole ? cite : withNumber(in_words, cite));
   return node("div", { class: `row-said ${role}` }, isWhole ? [shown, said] : [said, shown]);
@@ -50,8 +50,8 @@ function listed(head, items, role, cite) {
   return node("blockquote", { class: role }, head ? node("p", {}, `${say("open_quote")}${head}`) : null, node("ul", {}, rows));
 }
 
-/** A table with its quoted row marked. */
-function tableOf({ columns, rows, row }) {
+/** A table with its quoted row marked; row -1: none. */
+function tableOf({ columns, rows, row }, name = say("table")) {
   const count = Math.max(columns.length, ...rows.map((cells) => cells.length));
   const filled = (cells, tag, attributes) => Array.from({ length: count }, (_, place) => node(tag, attributes(place), (cells[place] ?? "").replace(AMOUNT, "$1\u00a0")));
   const head = columns.some((name) => name) ? node("thead", {}, node("tr", {}, filled(columns, "th", () => ({ scope: "col" })))) : null;
@@ -59,7 +59,6 @@ function tableOf({ columns, rows, row }) {
     const [first, ...others] = filled(cells, "td", () => ({}));
     return node("tr", { class: number === row ? "quoted" : null, "aria-current": number === row ? "true" : null }, node("th", { scope: "row" }, ...first.childNodes), others);
   });
-  const name = say("table");
   return node("div", { class: "table", tabindex: 0, role: "region", "aria-label": name }, node("table", {}, head, node("tbody", {}, body)));
 }
 

@@ -129,8 +129,7 @@ def asked(clinic: Any, question: str, **fields: Any) -> list[dict[str, Any]]:
 
 def test_sections_that_are_near_are_named_below(clinic: Any) -> None:
     question = "can I bring my dog to a filling"
-    *_, last = asked(clinic, question)
-    first, *_ = asked(clinic, question)
+    first, *_, last = asked(clinic, question)
     titles = [first["sources"][number - 1]["title"] for number in last["related"]]
     assert not last["found"] and titles[0] == "How to find us > Dogs"
     with ollama.Client(clinic.address) as client:
