@@ -212,8 +212,8 @@ def show_part(part: "Part", *, is_reply: bool = False) -> None:
 
 
 def table_lines(table: "Table") -> list[str]:
-    """Return a table with aligned columns, its quoted row marked by ">": the head and at most
-    TABLE_ROWS rows around that one.
+    """Return a table with aligned columns, its quoted row marked by ">" where it is one: the head
+    and at most TABLE_ROWS rows around that one.
     """
     start = max(0, min(table.row - TABLE_ROWS // 2, len(table.rows) - TABLE_ROWS))
     shown = table.rows[start : start + TABLE_ROWS]

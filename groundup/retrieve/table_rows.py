@@ -82,6 +82,9 @@ _IS_NOT = re.compile(r"(?:closed|no|not|none|never)\b", re.IGNORECASE)
 _COLUMN_KINDS = VALUE_KINDS[:4]
 
 
+ALL_ROWS = -1
+
+
 @dataclass(frozen=True)
 class Table:
     """The rows of a table that stand in the passage of a quoted one."""
@@ -90,7 +93,7 @@ class Table:
     """Their names; () where the passage lacks the table's head."""
     rows: tuple[tuple[str, ...], ...]
     row: int
-    """Which of them is quoted, from 0."""
+    """Which of them is quoted, from 0; ALL_ROWS: each."""
 
 
 def answer_in_words(table: Table, question: str, language: str) -> str:
@@ -222,9 +225,11 @@ def says_rows(said: str, head: str, rows: str) -> bool:
     (True, False)
     """
     parts, lines = said.split(ROWS_APART), rows.splitlines()
-    if len(parts) != len(lines):
+    if not lines or len(parts) == 1 < len(lines) or not says_row(parts[-1], head, lines[-1]):
         return False
-    return all(says_row(part, head, line) for part, line in zip(parts, lines, strict=True))
+    left = iter(lines)
+    found = [next((line for line in left if says_row(part, head, line)), None) for part in parts]
+    return None not in found and says_row(parts[0], head, lines[0])
 
 
 def _named(table: Table, question: str, language: str) -> list[int]:

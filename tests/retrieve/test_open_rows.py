@@ -1,4 +1,6 @@
-"""A question on a table that names none of its rows is answered by all of them."""
+"""A question on a table that names none of its rows is answered by all of them, one that several
+have the words of by these.
+"""
 
 import pytest
 
@@ -55,6 +57,39 @@ def test_a_long_table_stays_with_its_best_row() -> None:
     assert shown("when does the branch close on Saturday?", *[1.0] * 9, passage=passage) == ALL[:1]
 
 
+def cleaning(*names: str) -> Passage:
+    rows = "".join(f"| {name} | £{place} |\n" for place, name in enumerate(names, start=10))
+    text = f"| Item | Price |\n| --- | --- |\n{rows}"
+    return Passage(1, text, "Prices", "a", "a", "a", "", 0, len(text), "en", 1)
+
+
+DRESSES = ("Day dress", "Overcoat", "Evening dress", "Jacket", "Tie", "Wedding dress", "Skirt")
+
+
+@pytest.mark.parametrize("question", ["how much to clean a dress?", "what are dresses?"])
+def test_the_rows_that_a_question_has_the_words_of_answer(question: str) -> None:
+    values = (1.0, 0.1, 0.7, 0.1, 0.1, 0.5, 0.1)
+    assert shown(question, *values, passage=cleaning(*DRESSES)) == [
+        "Day dress: £10 (Price)",
+        "Evening dress: £12 (Price)",
+        "Wedding dress: £15 (Price)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("question", "values", "names"),
+    [
+        ("how much is a wedding dress?", (0.9, 0.1, 0.7, 0.1, 0.1, 1.0, 0.1), DRESSES),
+        ("how much to clean a dress?", (0.1, 0.1, 0.1, 0.1, 0.1, 1.0, 0.1), DRESSES),
+        ("how much to clean a dress?", (0.9, 0.9, 0.9, 0.9, 0.9, 1.0), (*DRESSES[:5], "Dress")),
+    ],
+)
+def test_one_row_answers_that_has_more_words_or_no_others_or_that_the_reader_means(
+    question: str, values: tuple[float, ...], names: tuple[str, ...]
+) -> None:
+    assert shown(question, *values, passage=cleaning(*names)) == [f"{names[5]}: £15 (Price)"]
+
+
 def test_a_row_in_a_band_that_is_asked_for_stands_alone() -> None:
     text = "| Age | Entry |\n| --- | --- |\n| Under 5 | free |\n| 5 to 15 | £4 |\n"
     passage = Passage(1, text, "Entry", "a", "a", "a", "", 0, len(text), "en", 1)
@@ -74,3 +109,7 @@ def test_words_for_several_rows_say_each_of_them() -> None:
     assert says_rows("Brookend: 9 am;\nHawkley: closed", "", rows)
     assert not says_rows("Brookend: 9 am;\nHawkley: 9 am", "", rows)
     assert not says_rows("Brookend: 9 am", "", rows)
+    assert not says_rows("Hawkley: closed;\nBrookend: 9 am", "", rows)
+    three = f"{rows}\n| Old Mill | noon |"
+    assert says_rows("Brookend: 9 am;\nOld Mill: noon", "", three)
+    assert not says_rows("Brookend: 9 am;\nHawkley: closed", "", three)

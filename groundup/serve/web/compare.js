@@ -57,7 +57,7 @@ export class Compare {
     this.running = new AbortController();
     get("compare-send").textContent = "Stop";
     const replies = this.selects.map(({ value }) => this.#reply(value));
-    refill(get("compared"), replies.map((reply) => reply.element));
+    refill(get("compared"), node("p", { class: "question" }, content), replies.map((reply) => reply.element));
     await Promise.all(replies.map((reply) => this.#write(reply, content)));
     this.running = null;
     get("compare-send").textContent = "Ask both";

@@ -24,13 +24,13 @@ export function quotation(quote, cite) {
   return node("blockquote", { class: quote.role }, withNumber(quoted(quote.head ? `${read(quote.head)} … ${read(quote)}` : read(quote).replace(ITEM, "")), cite));
 }
 
-/** A row of a table in words above its table; where all rows answer, the table alone. */
+/** A row of a table in words above its table; where several rows answer, these alone. */
 function rowSaid({ in_words, role, table }, cite) {
-  const isWhole = table && in_words.includes("\n");
-  const shown = table && (isWhole ? tableOf({ ...table, row: -1 }, say("whole_table")) : tableOf(table));
-  if (isWhole) shown.classList.add("whole");
-  const said = node("p", {}, isWhole ? cite : withNumber(in_words, cite));
-  return node("div", { class: `row-said ${role}` }, isWhole ? [shown, said] : [said, shown]);
+  const areSeveral = table && table.row < 0;
+  const shown = table && tableOf(table, say(areSeveral ? "told_rows" : "table"));
+  if (areSeveral) shown.classList.add("told");
+  const said = node("p", {}, areSeveral ? cite : withNumber(in_words, cite));
+  return node("div", { class: `row-said ${role}` }, areSeveral ? [shown, said] : [said, shown]);
 }
 
 /** The line that code belongs to, or the number alone. */
@@ -50,8 +50,8 @@ function listed(head, items, role, cite) {
   return node("blockquote", { class: role }, head ? node("p", {}, `${say("open_quote")}${head}`) : null, node("ul", {}, rows));
 }
 
-/** A table with its quoted row marked; row -1: none. */
-function tableOf({ columns, rows, row }, name = say("table")) {
+/** A table with its quoted row marked; row -1: each is. */
+function tableOf({ columns, rows, row }, name) {
   const count = Math.max(columns.length, ...rows.map((cells) => cells.length));
   const filled = (cells, tag, attributes) => Array.from({ length: count }, (_, place) => node(tag, attributes(place), (cells[place] ?? "").replace(AMOUNT, "$1\u00a0")));
   const head = columns.some((name) => name) ? node("thead", {}, node("tr", {}, filled(columns, "th", () => ({ scope: "col" })))) : null;

@@ -141,6 +141,30 @@ def test_a_row_is_told_in_words_with_its_table_and_a_refusal_opens_the_nearest_p
         documents.update()
 
 
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_rows_that_a_question_leaves_open_stand_alone_as_a_table(
+    view: Callable[..., Any], documents: Documents, width: int, height: int
+) -> None:
+    file = documents.docs / "berths.md"
+    rows = "| Canoe | £4 |\n| Wide punt | £27 |\n| Dinghy | £8 |\n| Long punt | £23 |\n"
+    file.write_text(f"# Berths\n\n| Boat | Berth |\n|---|---|\n{rows}")
+    documents.update()
+    try:
+        page = view(width=width, height=height)
+        answer = ask(page, "What does the berth of a punt cost?")
+        table = answer.get_by_role("region", name="The rows of the table that answer")
+        assert table.get_by_role("rowheader").all_inner_texts() == ["Wide punt", "Long punt"]
+        assert table.locator(".quoted").count() == 0
+        assert answer.locator(".row-said p").inner_text() == "1"
+        answer.locator(".cite").click()
+        page.locator("mark.cited").first.wait_for()
+        page.keyboard.press("Escape")
+        assert page_faults(page) == print_faults(page) == []
+    finally:
+        file.unlink()
+        documents.update()
+
+
 def test_code_keeps_its_lines_below_the_sentence_that_introduces_it(
     view: Callable[..., Any], documents: Documents
 ) -> None:

@@ -89,6 +89,7 @@ def test_two_models_answer_one_prompt_side_by_side(view: Callable[..., Any]) -> 
     assert len(answers) == 2
     assert answers[0] != answers[1]
     assert page.locator("#compared .by").all_inner_texts() == ["tiny", "other"]
+    assert page.locator("#compared .question").inner_text() == "To be"
     assert page.get_by_role("button", name="Ask both").is_visible()
 
 
