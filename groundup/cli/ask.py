@@ -233,7 +233,9 @@ def table_lines(table: "Table") -> list[str]:
 
 
 def refusal_lines(answer: "Answer") -> list[str]:
-    """Return what is missing where nothing was found, and the text of the nearest passage."""
+    """Return what is missing where nothing was found, and the text of the nearest passage; of a row
+    its table.
+    """
     from groundup.retrieve.requests_to_reader import marked_text
 
     lines = []
@@ -244,7 +246,10 @@ def refusal_lines(answer: "Answer") -> list[str]:
     if answer.nearest:
         source = answer.sources[answer.nearest.source - 1]
         named = f"{source.document} ({source.title})" if source.title else source.document
-        text = marked_text(source, answer.requests_of(answer.nearest.source)).strip()
+        requests = answer.requests_of(answer.nearest.source)
+        if answer.nearest.table and not requests:
+            return [*lines, f"Nearest: {named}:", "", *table_lines(answer.nearest.table)]
+        text = marked_text(source, requests).strip()
         text = _HEADINGS.sub("", text)  # named above
         if len(text) > NEAREST_CHARACTERS:
             text = f"{text[:NEAREST_CHARACTERS].rpartition(' ')[0]} ..."

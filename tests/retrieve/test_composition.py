@@ -429,6 +429,16 @@ def test_a_refusal_names_the_nearest_sentence_and_the_missing_words(
     assert [each["number"] for each in plain["sources"]] == [number]
 
 
+def test_a_refusal_draws_the_table_of_the_nearest_row(
+    answered: Shown, docs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answered("x", {"prices.md": PRICES})
+    question = "How much is a filling for penguins?"
+    assert run(["ask", str(docs.parent / "index"), question, "--min-evidence", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "  > Filling    £95    1 year" in lines and "|" not in "".join(lines)
+
+
 def test_the_terminal_draws_the_table_with_its_row_marked(
     answered: Shown, docs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
