@@ -1,9 +1,10 @@
-"""What is shown of a table where a question names none of its rows, and where it means one.
+"""What is shown of a table where a question fits several of its rows, and where it means one.
 
 python benchmarks/open_rows.py [--each] [--encoder all-mpnet-base-v2 | none]
 
-The firms of benchmarks/open_rows; each is indexed and asked for quotations alone. Of "several": whether each of the rows is told
-with its value; of "one": whether the row is told alone or among others; of "prose": whether the span stands in the first quotation.
+The firms of benchmarks/open_rows; each is indexed and asked for quotations alone. Of "several" and "narrowed": whether each of
+the rows is told with its value, and no other ("narrowed"); of "one": whether the row is told alone or among others; of "prose":
+whether the span stands in the first quotation.
 """
 
 import argparse
@@ -32,7 +33,9 @@ def outcome(asked: dict, answer: Answer) -> str:
         return "right" if plain(asked["answers"][0]) in plain(first.text) else "wrong"
     pairs = zip(asked["answers"], asked["value"], strict=True)
     told = [plain(name) in said and plain(value) in said for name, value in pairs]
-    if asked["kind"] == "several":
+    if asked["kind"] in ("several", "narrowed"):
+        if asked["kind"] == "narrowed" and all(told) and count > len(told):
+            return "all rows and others"
         return "all rows" if all(told) else "some rows" if any(told) else "none"
     if not all(told):
         return "wrong"
@@ -51,15 +54,16 @@ def main() -> None:
     parser.add_argument("--encoder", default=ENCODER, help="of the second reader, or none")
     arguments = parser.parse_args()
     counts: dict[str, Counter[str]] = {}
-    for place, firm in enumerate(sorted(each.parent for each in FIRMS.glob("*/questions.jsonl"))):
-        half = "asked once" if place % 2 else "looked at"
+    for firm in sorted(each.parent for each in FIRMS.glob("*/questions.jsonl")):
+        lines = (firm / "questions.jsonl").read_text("utf-8").splitlines()
+        half = "asked once" if '"narrowed"' in "".join(lines) else "looked at"
         with tempfile.TemporaryDirectory() as folder:
             made_by = (None, arguments.encoder)
             groundup.index(firm / "documents", folder, vectors=made_by, progress=Silent())
             with Index(folder) as index:
                 vectors = vectors_for(AUTO, index.folder, "auto", Silent())
                 ranking = ranking_of(AUTO, vectors)
-                for line in (firm / "questions.jsonl").read_text("utf-8").splitlines():
+                for line in lines:
                     asked = json.loads(line)
                     *_, answer = ask(index, asked["question"], rank_by=ranking, vectors=vectors)
                     what = outcome(asked, answer)
