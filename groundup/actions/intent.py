@@ -32,6 +32,7 @@ from groundup.actions.intent_scores import QUESTIONS, WordScores
 from groundup.actions.intent_words import (
     in_small_letters,
     unquoted,
+    without_endings,
     without_values,
     words_of,
 )
@@ -164,7 +165,8 @@ class ActionChooser:
 
     def _read(self, message: str) -> str:
         """Return what of a message is read."""
-        text = unquoted(in_small_letters(message[:MAX_CHARACTERS], self._ordinary))
+        message = without_endings(message[:MAX_CHARACTERS])
+        text = unquoted(in_small_letters(message, self._ordinary))
         return _SMALL_WORD.sub(lambda each: self._slips.get(each[0], each[0]), text)
 
     def _odds(self, message: str, labels: frozenset[str] = frozenset()) -> dict[str, float]:

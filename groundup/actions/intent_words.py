@@ -66,6 +66,11 @@ SHOUTED = 0.6
 _CODES = re.compile(
     r"\b(?:[A-Z]{5,}|(?=[^\W\d]*\d)[A-Z\d]{4,})\b(?:[\s,(]+[\w'’-]+\)?(?=\s*(?:[-–—,.;]|\Z)))?\s*[-–—,:;]?"
 )
+# What leads to a code's last digits: "my card ending in 4417".
+_ENDING = re.compile(
+    r",?\s+(?:(?:that|which|it) )?(?:ending|ends?|finishing)(?: in| with| on)?:?(?=\s+\d{2,}\b)",
+    re.IGNORECASE,
+)
 _PASTED = re.compile(r":\s+\S+(?:\s+\S+){2,}\Z")
 
 
@@ -179,6 +184,15 @@ def unquoted(message: str) -> str:
         rest = pattern.sub(" ", message)
         message = rest if words(rest) else message
     return message
+
+
+def without_endings(message: str) -> str:
+    """Return a message without the words that lead to the last digits of a code.
+
+    >>> without_endings("freeze my card ending in 4417"), without_endings("the month ends")
+    ('freeze my card 4417', 'the month ends')
+    """
+    return _ENDING.sub("", message)
 
 
 def without_values(message: str) -> str:

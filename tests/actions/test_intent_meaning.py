@@ -39,6 +39,8 @@ def choosers(encoder: MessageEncoder) -> dict[str, ActionChooser]:
     [
         ("restaurant", "do you have anything free on Saturday evening for 6?", "book_table"),
         ("bank", "could someone at Hethersby see me about a mortgage on Tuesday", "book_appointment"),
+        ("bank", "please freeze my card ending 4417", "freeze_card"),
+        ("bank", "freeze the debit card that ends in 4417", "freeze_card"),
         ("writing", "keep this outline for me", "save_outline"),
         ("airline", "please cancel my ticket, CVXPJD, the name is Hossain", "cancel_booking"),
         ("airline", "HQWKTR bramley - whats my seat and flight?", "find_booking"),
