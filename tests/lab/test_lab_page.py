@@ -387,11 +387,6 @@ def test_the_page_opens_offline_and_its_charts_react(
     assert after == pytest.approx(chosen["weights"][5][5]) != before
     assert page.locator("#attention .modebar-btn").all_inner_texts() == [""] * 4
     assert not page.locator("[data-title*=Share]").count()
-    assert page_faults(page) == print_faults(page) == []
-    for part in page.locator("#steps img").all():  # each wholly inside its figure
-        figure, box = page.locator("#steps figure").bounding_box(), part.bounding_box()
-        assert figure["x"] <= box["x"]
-        assert box["x"] + box["width"] <= figure["x"] + figure["width"]
     page.wait_for_function("document.getElementById('chart-embeddings').dataset.labelled")
     boxes = [
         label.bounding_box() for label in page.locator("#chart-embeddings .textpoint text").all()
@@ -399,6 +394,11 @@ def test_the_page_opens_offline_and_its_charts_react(
     shown = [box for box in boxes if box and box["width"]]
     assert len(shown) >= 3
     assert not [(a, b) for a, b in itertools.combinations(shown, 2) if _meet(a, b)]
+    assert page_faults(page) == print_faults(page) == []
+    for part in page.locator("#steps img").all():  # each wholly inside its figure
+        figure, box = page.locator("#steps figure").bounding_box(), part.bounding_box()
+        assert figure["x"] <= box["x"]
+        assert box["x"] + box["width"] <= figure["x"] + figure["width"]
     page.close()
 
 

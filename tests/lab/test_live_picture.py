@@ -251,7 +251,7 @@ def test_the_framed_token_is_the_one_that_is_written(shown: Any) -> None:
         assert shown.evaluate(f"livePage.tokenizer.show(livePage.ids[{ids}])") == framed
         shown.click("#again")
     shown.click("#picture summary")
-    assert "head 4:" in shown.inner_text("#picture-words")
+    shown.wait_for_selector("#picture-words:has-text('head 4:')")
 
 
 @pytest.mark.network

@@ -119,6 +119,7 @@ def test_the_number_of_a_source_opens_its_place_and_closing_goes_back(
 ) -> None:
     page = view(width=390, height=844)
     ask(page, QUESTION).locator(".cite").click()
+    page.locator("mark.cited").first.wait_for()
     assert page.locator("mark.cited").all_inner_texts() == ["Porcelain crown", "£690"]
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.className") == "cite"

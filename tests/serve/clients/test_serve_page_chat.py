@@ -385,6 +385,7 @@ def test_menus_say_that_they_load_until_the_models_are_known(mixed: Any, browser
             page.get_by_text("Loading the list of models").wait_for()
         else:
             assert page.locator(f"#{name} button.main").is_disabled()
+    page.route("**/groundup/models", lambda route: route.continue_())
     for each in waiting:
         each.continue_()
     page.locator("#compare-left option[value=b-chat]").wait_for(state="attached")

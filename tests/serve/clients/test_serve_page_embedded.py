@@ -132,6 +132,7 @@ def test_a_question_in_a_page_of_another_site(
     price = ask_in(frame, QUESTION)
     assert "£690" in price.locator(".cited").inner_text()
     price.locator(".cite").click()
+    frame.locator("mark.cited").first.wait_for()
     assert frame.locator("mark.cited").all_inner_texts() == ["Porcelain crown", "£690"]
     page.keyboard.press("Escape")
     assert not frame.locator("#passage").is_visible() and is_open(page)

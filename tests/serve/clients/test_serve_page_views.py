@@ -104,7 +104,7 @@ def test_what_to_try_is_one_click_away(opened: Callable[..., Any], built: Any) -
     assert page.get_by_label("Messages", exact=True).input_value() == message
     page.goto(f"{built.address}/#compare")
     page.get_by_role("group", name="To try").get_by_role("button").first.wait_for()
-    assert page.get_by_label("Left").input_value() == "mini"
+    page.locator("#compare-left:has(option[value=mini]:checked)").wait_for()
     assert page.get_by_label("Right").input_value() == "mini:own"
     page.get_by_role("group", name="To try").get_by_role("button").first.click()
     page.get_by_text("Both answers ended.").wait_for(state="attached")
