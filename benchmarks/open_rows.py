@@ -2,9 +2,9 @@
 
 python benchmarks/open_rows.py [--each] [--encoder all-mpnet-base-v2 | none]
 
-The firms of benchmarks/open_rows; each is indexed and asked for quotations alone. Of "several" and "narrowed": whether each of
-the rows is told with its value, and no other ("narrowed"); of "one": whether the row is told alone or among others; of "prose":
-whether the span stands in the first quotation.
+The firms of benchmarks/open_rows; each is indexed and asked for quotations alone. Of "several", "whole", "narrowed" and "few":
+whether each of the rows is told with its value, and no other (the last two); of "one": whether the row is told alone or among
+others; of "prose": whether the span stands in the first quotation.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from groundup.retrieve.index import Index
 from groundup.retrieve.rankings import AUTO, ranking_of, vectors_for
 
 FIRMS = Path(__file__).with_name("open_rows")
+LONG_LOOKED_AT = ("alderwick-library", "tollhaven-ferry")
 ENCODER = "all-mpnet-base-v2"
 
 
@@ -33,8 +34,8 @@ def outcome(asked: dict, answer: Answer) -> str:
         return "right" if plain(asked["answers"][0]) in plain(first.text) else "wrong"
     pairs = zip(asked["answers"], asked["value"], strict=True)
     told = [plain(name) in said and plain(value) in said for name, value in pairs]
-    if asked["kind"] in ("several", "narrowed"):
-        if asked["kind"] == "narrowed" and all(told) and count > len(told):
+    if asked["kind"] != "one":
+        if asked["kind"] in ("narrowed", "few") and all(told) and count > len(told):
             return "all rows and others"
         return "all rows" if all(told) else "some rows" if any(told) else "none"
     if not all(told):
@@ -57,6 +58,8 @@ def main() -> None:
     for firm in sorted(each.parent for each in FIRMS.glob("*/questions.jsonl")):
         lines = (firm / "questions.jsonl").read_text("utf-8").splitlines()
         half = "asked once" if '"narrowed"' in "".join(lines) else "looked at"
+        if '"whole"' in "".join(lines):
+            half = "long, looked at" if firm.name in LONG_LOOKED_AT else "long, asked once"
         with tempfile.TemporaryDirectory() as folder:
             made_by = (None, arguments.encoder)
             groundup.index(firm / "documents", folder, vectors=made_by, progress=Silent())
@@ -71,7 +74,7 @@ def main() -> None:
                     if arguments.each:
                         print(json.dumps([firm.name, asked["question"], what, answer.text]))
     for kind, found in sorted(counts.items()):
-        print(f"{kind:<20}{found.total():>4}  {dict(found.most_common())}", flush=True)
+        print(f"{kind:<25}{found.total():>4}  {dict(found.most_common())}", flush=True)
 
 
 if __name__ == "__main__":

@@ -196,13 +196,17 @@ def show_part(part: "Part", *, is_reply: bool = False) -> None:
     from groundup.retrieve.answer_text import part_text
     from groundup.retrieve.cite import Quote
     from groundup.retrieve.generation import Omitted
+    from groundup.retrieve.table_rows import ALL_ROWS
 
     if isinstance(part, Omitted):
         return
     if not isinstance(part, Answer):
-        print(terminal_safe(part_text(part)), flush=True)
-        if isinstance(part, Quote) and part.table:
-            print(terminal_safe("\n".join(["", *table_lines(part.table), ""])), flush=True)
+        table = part.table if isinstance(part, Quote) else None
+        if isinstance(part, Quote) and table and table.row == ALL_ROWS:
+            lines = [*table_lines(table), "", f"[{part.source}]"]
+        else:
+            lines = [part_text(part), *(["", *table_lines(table), ""] if table else [])]
+        print(terminal_safe("\n".join(lines)), flush=True)
         return
     refusal = []
     if not part.found and not is_reply:
@@ -212,11 +216,14 @@ def show_part(part: "Part", *, is_reply: bool = False) -> None:
 
 
 def table_lines(table: "Table") -> list[str]:
-    """Return a table with aligned columns, its quoted row marked by ">" where it is one: the head
-    and at most TABLE_ROWS rows around that one.
+    """Return a table with aligned columns: its head, and its quoted row marked by ">" with at most
+    TABLE_ROWS rows around it, or all where all are quoted.
     """
-    start = max(0, min(table.row - TABLE_ROWS // 2, len(table.rows) - TABLE_ROWS))
-    shown = table.rows[start : start + TABLE_ROWS]
+    from groundup.retrieve.table_rows import ALL_ROWS
+
+    most = TABLE_ROWS if table.row != ALL_ROWS else len(table.rows)
+    start = max(0, min(table.row - most // 2, len(table.rows) - most))
+    shown = table.rows[start : start + most]
     named = [table.columns] if any(table.columns) else []
     count = max(map(len, [*named, *shown]))
     padded = [[*row, *[""] * (count - len(row))] for row in [*named, *shown]]
@@ -228,7 +235,7 @@ def table_lines(table: "Table") -> list[str]:
         lines.append(f"  {mark} {'  '.join(cells)}".rstrip())
     left = len(table.rows) - len(shown)
     if left:
-        lines.append(f"    ... and {left} more rows")
+        lines.append(f"    ... and {left} more row{'s' * (left > 1)}")
     return lines
 
 

@@ -6,6 +6,7 @@ from textwrap import dedent
 from groundup.retrieve.cite import Quote, is_item, without_mark
 from groundup.retrieve.generation import Sentence
 from groundup.retrieve.notes import Note
+from groundup.retrieve.table_rows import ROWS_APART
 
 # Marks that turn the direction of the characters behind them, which would be the number of the
 # source, too.
@@ -14,8 +15,8 @@ _DIRECTIONS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def part_text(part: Quote | Note | Sentence) -> str:
-    """Return a quotation or a sentence with the number of its source; a row of a table in words, an
-    item of a list as "its head … item"; a note as it is, with its lines.
+    """Return a quotation or a sentence with the number of its source; a row of a table in words,
+    several as a list, an item of a list as "its head … item"; a note as it is, with its lines.
 
     A quotation's line breaks are spaces here, but before the items of a list and in code, and its
     marks " are ', so that it can't end early; nothing turns the direction of what follows. A row in
@@ -35,7 +36,8 @@ def said_text(part: Quote | Sentence) -> str:
     if not isinstance(part, Quote):
         return _line(part.text)
     if part.in_words:
-        return _line(part.in_words)
+        rows = [_line(row) for row in part.in_words.split(ROWS_APART)]
+        return "\n".join(f"- {row}" for row in rows) if len(rows) > 1 else rows[0]
     if part.is_code:
         return "".join(_of_code(part))
     return _quoted(_quoted_lines(part))

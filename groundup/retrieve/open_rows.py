@@ -9,19 +9,21 @@ rows have the words of, by these.
 
 A row is named by a word of its first cell, by a number or a day in its band, or by other words than
 the table's: "pull a tooth" is "Extraction". Whether they name it the reader says, for which one row
-fits better than the next. A question without such words leaves the rows open ("whats the deposit").
+fits better than the next. A question without such words leaves the rows open ("whats the deposit",
+"when are you open?"); one with several days means the rows that are of them ("at the weekend").
 More rows than can be read out stay with the best one.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
 from groundup.language.terms import words
-from groundup.language.weekdays import days_of
+from groundup.language.weekdays import SHORT_DAYS, days_of
 from groundup.retrieve.asked_values import VALUE_KINDS
 from groundup.retrieve.choice import is_in_band
-from groundup.retrieve.cite import MAX_QUOTE_CHARACTERS, Quote, quote_of, statements
+from groundup.retrieve.cite import Quote, quote_of, statements
 from groundup.retrieve.everyday_words import everyday_words
 from groundup.retrieve.number_ranges import asked_numbers
 from groundup.retrieve.scored_statements import ScoredStatement, table_of
@@ -34,7 +36,10 @@ FILLERS = {
     *("hi", "hiya", "hello", "please", "pls", "whats", "wheres", "im", "u"),
     *("get", "may", "number", "time", "times"),
 }
-MAX_ROWS = 6
+# Rows that several words of a question fit; those of a question without: a week, a timetable.
+MAX_ROWS, MAX_OPEN_ROWS = 6, 12
+MAX_CHARACTERS = 1200
+_WHICH_DAY = re.compile(r"\b(?:which|what|any|welche[mn]?|quels?) (?:days?|tage?n?|jours?)\b", re.I)
 
 
 def open_rows(
@@ -44,10 +49,12 @@ def open_rows(
     quotation, in words; None where it means one.
     """
     passage, table = best.passage, table_of(best.passage, best.place)
-    if table is None or _is_of_band(table, question, passage.language, today):
+    if table is None or is_in_band(question, table, today):
         return None
-    rows, least = _left_open(best, table, question)
-    if not 2 <= len(rows) <= MAX_ROWS:
+    rows, least = _of_days(table, question, passage.language, today) or _left_open(
+        best, table, question
+    )
+    if not 2 <= len(rows) <= (MAX_ROWS if least == MIN_OF_NEXT else MAX_OPEN_ROWS):
         return None
     first = best.place - table.row
     values = [
@@ -59,7 +66,7 @@ def open_rows(
         return None
     told = replace(table, rows=tuple(table.rows[row] for row in rows), row=ALL_ROWS)
     said = rows_in_words(told, question, passage.language)
-    if len(said) > MAX_QUOTE_CHARACTERS:
+    if len(said) > MAX_CHARACTERS:
         return None
     listed = statements(passage)
     start, end = listed[first + rows[0]].start, listed[first + rows[-1]].end
@@ -87,7 +94,10 @@ def _left_open(best: ScoredStatement, table: Table, question: str) -> tuple[list
         return [], 0.0
     above = f"{best.passage.title} {best.said.above} {' '.join(table.columns)}"
     known = cell_terms(above, language) | own
-    return rows, MIN_OF_NEXT if _says_more(question, known, language) else MIN_OF_OPEN
+    says_more = _says_more(question, known, language)
+    if _is_week(table, language) and not (own or _asks_for_day(question, language)):
+        return rows, MIN_OF_OPEN if says_more else 0.0
+    return rows, MIN_OF_NEXT if says_more else MIN_OF_OPEN
 
 
 def _says_more(question: str, known: set[str], language: str) -> bool:
@@ -106,8 +116,28 @@ def _says_more(question: str, known: set[str], language: str) -> bool:
     )
 
 
-def _is_of_band(table: Table, question: str, language: str, today: date) -> bool:
-    """Whether a question has a weekday, number or day that rows are of."""
-    if days_of(question, language, today) and any(days_of(row[0], language) for row in table.rows):
-        return True
-    return is_in_band(question, table, today)
+def _of_days(
+    table: Table, question: str, language: str, today: date
+) -> tuple[list[int], float] | None:
+    """Return the rows that are of a question's weekdays and have the most of its other words, none
+    where it has but one day, and 0; None where it has none, or no row is of days.
+    """
+    days = days_of(question, language, today)
+    of_rows = [days_of(row[0], language) for row in table.rows]
+    if not days or not any(of_rows):
+        return None
+    rows = [row for row, each in enumerate(of_rows) if len(days) > 1 and days & each]
+    asked = cell_terms(question, language) - cell_terms(" ".join(days), language)
+    shared = [len(asked & cell_terms(table.rows[row][0], language)) for row in rows]
+    return [row for row, count in zip(rows, shared, strict=True) if count == max(shared)], 0.0
+
+
+def _asks_for_day(question: str, language: str) -> bool:
+    """Whether a question asks which day, or has a day's short name."""
+    short = set(" ".join(SHORT_DAYS.get(language, ())).split())
+    return bool(_WHICH_DAY.search(question) or short & set(words(question)))
+
+
+def _is_week(table: Table, language: str) -> bool:
+    """Whether more than half of the rows are of weekdays."""
+    return 2 * sum(bool(days_of(row[0], language)) for row in table.rows) > len(table.rows)

@@ -65,7 +65,10 @@ _AS_DIGITS = {word: str(n) for n, word in enumerate(_NUMBERS.split(), start=1)}
 _ASKS = re.compile(
     r"(?:when|where|who|how (?:long|much|many|often|far)|wann|wo|wer|quand|où|qui)\b", re.IGNORECASE
 )
-_PHRASE = re.compile(r"\b(?:t[ao]k\w+|in|first) place\b", re.IGNORECASE)
+_PHRASE = re.compile(
+    r"\b(?:(?:t[ao]k\w+|in|first) place|opening (?:hours|times)|(?:are|is) (?:[\w']+ ){1,4}open)\b",
+    re.IGNORECASE,
+)
 # What makes a column another one than a question names; a column that narrows another; a value that
 # sends to another column.
 _TURNS = re.compile(
@@ -77,6 +80,7 @@ _NARROWS = re.compile(
     r"|mon|tue|wed|thu|fri|sat|sun|\w+days?)\b",
     re.IGNORECASE,
 )
+_NUMBER_OR_TIME = re.compile(r"\d+(?:[:.]\d\d)?")
 _IS_NOT = re.compile(r"(?:closed|no|not|none|never)\b", re.IGNORECASE)
 # Of the values by which columns are chosen.
 _COLUMN_KINDS = VALUE_KINDS[:4]
@@ -179,8 +183,8 @@ def _in_words(columns: Sequence[str], values: Sequence[str], chosen: Sequence[in
 
 
 def _row_name(columns: Sequence[str], values: Sequence[str]) -> str:
-    """Return the first cell; a bare number with the name of its column, as "Zone 3"."""
-    if values[0].isdigit() and columns and columns[0]:
+    """Return the first cell; a bare number or time with the name of its column, as "Zone 3"."""
+    if _NUMBER_OR_TIME.fullmatch(values[0]) and columns and columns[0]:
         return f"{columns[0]} {values[0]}"
     return values[0]
 

@@ -2,8 +2,12 @@
 have the words of by these.
 """
 
+from itertools import product
+
 import pytest
 
+from groundup.cli.ask import show_part
+from groundup.retrieve.answer_text import part_text
 from groundup.retrieve.composition import both_said, compose
 from groundup.retrieve.passages import Passage
 from groundup.retrieve.table_rows import says_rows
@@ -54,9 +58,78 @@ def test_one_row_answers_that_is_named_or_that_the_reader_means(
 
 
 def test_a_long_table_stays_with_its_best_row() -> None:
-    text = TEXT + "".join(f"| Place {letter} | closed | no |\n" for letter in "abcdef")
+    text = TEXT + "".join(f"| Place {letter} | closed | no |\n" for letter in "abcdefghij")
     passage = Passage(1, text, "Branches", "a", "a", "a", "", 0, len(text), "en", 1)
-    assert shown("when does the branch close on Saturday?", *[1.0] * 9, passage=passage) == ALL[:1]
+    assert shown("when does the branch close on Saturday?", *[1.0] * 13, passage=passage) == ALL[:1]
+
+
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+HOURS = [f"{day}: {at} am (Opens), {at + 3} pm (Closes)" for at, day in enumerate(DAYS, start=3)]
+
+
+def week() -> Passage:
+    rows = [f"| {day} | {at} am | {at + 3} pm |\n" for at, day in enumerate(DAYS, start=3)]
+    text = f"| Day | Opens | Closes |\n| --- | --- | --- |\n{''.join(rows)}"
+    return Passage(1, text, "Opening hours", "a", "a", "a", "", 0, len(text), "en", 1)
+
+
+@pytest.mark.parametrize(
+    ("question", "next_one", "days"),
+    [
+        ("when are you open?", 0.0, HOURS),
+        ("opening hours?", 0.0, HOURS),
+        ("when is the counter staffed?", 0.5, HOURS),
+        ("are you open at the weekend?", 0.0, HOURS[5:]),
+        ("are you open on Tuesday and Friday?", 0.0, [HOURS[1], HOURS[4]]),
+        ("are you open Monday to Friday?", 0.0, HOURS[:5]),
+        ("are you open on Mondays?", 1.0, HOURS[:1]),
+        ("which day are you open longest?", 0.5, HOURS[:1]),
+        ("when can i come on a mon", 0.5, HOURS[:1]),
+        ("when is the counter staffed?", 0.3, HOURS[:1]),
+    ],
+)
+def test_of_a_week_all_days_are_told_where_none_is_asked_for(
+    question: str, next_one: float, days: list[str]
+) -> None:
+    values = (1.0, *[next_one] * 6)
+    assert shown(question, *values, passage=week()) == days
+
+
+def test_a_week_is_a_list_in_an_answers_text_and_a_table_on_a_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    quote = compose("when are you open?", [week()], [[1.0] * 7])[0]
+    assert part_text(quote).splitlines() == [
+        *(f"- {each}" for each in HOURS[:-1]),
+        f"- {HOURS[-1]} [{quote.source}]",
+    ]
+    show_part(quote)
+    head, *lines, _, source = capsys.readouterr().out.splitlines()
+    assert head.split() == ["Day", "Opens", "Closes"] and source == f"[{quote.source}]"
+    assert [line.split()[0] for line in lines] == list(DAYS)
+
+
+def test_several_days_mean_the_rows_that_have_the_other_words_too() -> None:
+    rows = "".join(
+        f"| {days} {who} | £{place} |\n"
+        for place, (days, who) in enumerate(product(("Weekday", "Weekend"), ("adult", "child")))
+    )
+    text = f"| Ticket | Price |\n| --- | --- |\n{rows}"
+    passage = Passage(1, text, "Tickets", "a", "a", "a", "", 0, len(text), "en", 1)
+    both = ["Weekend adult: £2 (Price)", "Weekend child: £3 (Price)"]
+    values = (0.1, 0.1, 0.9, 1.0)
+    assert shown("what is it at the weekend?", *values, passage=passage) == both
+    assert shown("what is a child at the weekend?", *values, passage=passage) == both[1:]
+
+
+def test_more_words_leave_fewer_rows_open() -> None:
+    """Seven rows that several words fit are not read out, which a question without words is."""
+    seven = cleaning(
+        *(f"{each} dress" for each in ("Day", "Red", "Blue", "Silk", "Wool", "Long", "Old"))
+    )
+    asked = "how much to clean her white dress?"
+    assert shown(asked, 1.0, *[0.95] * 6, passage=seven) == ["Day dress: £10 (Price)"]
+    assert len(shown("what is the price?", 1.0, *[0.5] * 6, passage=seven)) == 7
 
 
 def cleaning(*names: str) -> Passage:
